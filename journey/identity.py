@@ -1,0 +1,241 @@
+"""Which candidate a touchpoint belongs to, and how two candidates become one.
+
+A source names a person by its own id, an e-mail, a phone number. One table maps (namespace,
+fingerprint) → candidate, and a row of it never changes: when one statement carries keys of two
+candidates they are *merged* by an event and an edge, so it can be taken back, and every key
+still leads to the stream it always led to.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from uuid import UUID
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from journey.database import Connection
+from journey.vault import Vault
+from schemas.identifiers import PersonKey
+
+_CACHED_KEYS = 200_000
+
+Key = tuple[str, bytes]
+"""Namespace and fingerprint."""
+
+
+@dataclass(slots=True)
+class Resolved:
+    """Whose each statement is, and which candidates turned out to be one person.
+
+    `merges`: (survivor, absorbed, index of the statement that shows it), in order.
+    """
+
+    candidates: list[UUID] = field(default_factory=list)
+    merges: list[tuple[UUID, UUID, int]] = field(default_factory=list)
+
+
+class Identity:
+    """Resolves person keys to candidates, a batch at a time."""
+
+    def __init__(self, vault: Vault, phone_region: str | None = None) -> None:
+        self._vault = vault
+        self._phone_region = phone_region
+        self._known: OrderedDict[Key, UUID] = OrderedDict()
+
+    def resolve(
+        self,
+        connection: Connection,
+        people: Sequence[tuple[tuple[PersonKey, ...], tuple[PersonKey, ...]]],
+    ) -> Resolved:
+        """The candidate of each (person keys, keys of the same person elsewhere).
+
+        New keys attach to the candidate of the strongest known one; a person nobody knows gets an
+        id derived from their first key, so that two processes make the same one. Three
+        statements for any number of people, two when every key is known.
+        """
+        keyed = [(self._keys(person), self._keys(same)) for person, same in people]
+        known = self._look_up(connection, {k for pair in keyed for keys in pair for k in keys})
+        fresh: dict[Key, UUID] = {}
+        for keys, same in keyed:
+            for group in (keys, same):
+                self._assign(group, known, fresh)
+        if fresh:
+            known |= self._attach(connection, fresh)
+        return self._conclude(connection, keyed, known)
+
+    def _assign(self, keys: list[Key], known: dict[Key, UUID], fresh: dict[Key, UUID]) -> None:
+        if not keys:
+            return
+        candidate = next((known[key] for key in keys if key in known), None)
+        if candidate is None:
+            candidate = UUID(bytes=self._vault.fingerprint(*_hexed(keys[0])), version=5)
+        for key in keys:
+            if key not in known:
+                known[key] = fresh[key] = candidate
+
+    def _conclude(
+        self,
+        connection: Connection,
+        keyed: list[tuple[list[Key], list[Key]]],
+        known: dict[Key, UUID],
+    ) -> Resolved:
+        resolved = Resolved()
+        several: list[tuple[int, list[UUID]]] = []
+        for index, (keys, same) in enumerate(keyed):
+            candidates = list(dict.fromkeys(known[key] for key in (*keys, *same)))
+            resolved.candidates.append(candidates[0])
+            if len(candidates) > 1:
+                several.append((index, candidates))
+        if several:
+            forest = Forest.load(connection, {c for _, group in several for c in group})
+            for index, (survivor, *others) in several:
+                for other in others:
+                    edge = forest.merge(survivor, other)
+                    if edge is not None:
+                        resolved.merges.append((*edge, index))
+        return resolved
+
+    def _keys(self, person: tuple[PersonKey, ...]) -> list[Key]:
+        keys = []
+        for key in person:
+            normal = self.normalise(key)
+            if normal is not None:
+                keys.append((key.namespace, self._vault.fingerprint(key.namespace, normal)))
+        return keys
+
+    def normalise(self, key: PersonKey) -> str | None:
+        """The normal form that is fingerprinted; None for a value that names nobody.
+
+        A phone number without a country names nobody unless a region is configured: the same
+        digits are another person next door.
+        """
+        if key.namespace == "email":
+            return normal_email(key.value)
+        if key.namespace == "phone":
+            return normal_phone(key.value, self._phone_region)
+        return key.value or None
+
+    def find(self, connection: Connection, key: PersonKey) -> UUID | None:
+        """The candidate a key leads to, or None."""
+        keys = self._keys((key,))
+        return self._look_up(connection, set(keys)).get(keys[0]) if keys else None
+
+    def _look_up(self, connection: Connection, keys: set[Key]) -> dict[Key, UUID]:
+        found = {key: self._known[key] for key in keys if key in self._known}
+        asked = [key for key in keys if key not in found]
+        if asked:
+            rows = connection.execute(
+                "SELECT namespace, fingerprint, candidate_id FROM identity_keys "
+                "JOIN unnest(%s::text[], %s::bytea[]) AS asked (namespace, fingerprint) "
+                "USING (namespace, fingerprint)",
+                [[key[0] for key in asked], [key[1] for key in asked]],
+                binary=True,
+            )
+            for namespace, fingerprint, candidate_id in rows:
+                found[(namespace, fingerprint)] = candidate_id
+                self._remember((namespace, fingerprint), candidate_id)
+        return found
+
+    def _attach(self, connection: Connection, fresh: dict[Key, UUID]) -> dict[Key, UUID]:
+        # Sorted, so that two processes attaching the same keys wait for each other in one order.
+        keys = sorted(fresh)
+        rows = connection.execute(
+            "INSERT INTO identity_keys SELECT * FROM unnest(%s::text[], %s::bytea[], %s::uuid[]) "
+            "ON CONFLICT DO NOTHING RETURNING namespace, fingerprint",
+            [[key[0] for key in keys], [key[1] for key in keys], [fresh[key] for key in keys]],
+            binary=True,
+        )
+        ours = {(row[0], row[1]) for row in rows}
+        theirs = {key for key in keys if key not in ours}
+        # Another process was first with these; its word stands.
+        return self._look_up(connection, theirs) if theirs else {}
+
+    def _remember(self, key: Key, candidate_id: UUID) -> None:
+        self._known[key] = candidate_id
+        if len(self._known) > _CACHED_KEYS:
+            self._known.popitem(last=False)
+
+
+@dataclass(slots=True)
+class Forest:
+    """Who is read as part of whom: each absorbed candidate has one survivor."""
+
+    parents: dict[UUID, UUID] = field(default_factory=dict)
+    apart: set[frozenset[UUID]] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, connection: Connection, candidates: set[UUID]) -> Forest:
+        """The edges around these candidates, and who was told apart."""
+        rows = connection.execute(
+            "WITH RECURSIVE up AS ("
+            "  SELECT absorbed, survivor FROM identity_merges "
+            "    WHERE absorbed = ANY(%(ids)s) AND until_position IS NULL "
+            "  UNION SELECT m.absorbed, m.survivor FROM identity_merges m "
+            "    JOIN up ON m.absorbed = up.survivor WHERE m.until_position IS NULL) "
+            "SELECT absorbed, survivor, true FROM up UNION ALL "
+            "SELECT absorbed, survivor, false FROM identity_merges "
+            "WHERE until_position IS NOT NULL "
+            "AND (absorbed = ANY(%(ids)s) OR survivor = ANY(%(ids)s))",
+            {"ids": list(candidates)},
+        ).fetchall()
+        forest = cls()
+        for absorbed, survivor, active in rows:
+            if active:
+                forest.parents[absorbed] = survivor
+            else:
+                forest.apart.add(frozenset((absorbed, survivor)))
+        return forest
+
+    def root(self, candidate: UUID) -> UUID:
+        """The journey a candidate is read as part of."""
+        while candidate in self.parents:
+            candidate = self.parents[candidate]
+        return candidate
+
+    def merge(self, survivor: UUID, absorbed: UUID) -> tuple[UUID, UUID] | None:
+        """The edge (survivor, absorbed) that makes them one, or None if nothing is to be done."""
+        if frozenset((survivor, absorbed)) in self.apart:
+            return None
+        top, below = self.root(survivor), self.root(absorbed)
+        if top == below or frozenset((top, below)) in self.apart:
+            return None
+        self.parents[below] = top
+        return top, below
+
+
+def _hexed(key: Key) -> tuple[str, str]:
+    return f"candidate/{key[0]}", key[1].hex()
+
+
+@lru_cache(maxsize=50_000)
+def normal_email(text: str) -> str | None:
+    """Lower case, IDNA and Unicode normalised, without the `+tag`; None for nothing.
+
+    Text that is no valid address still names somebody in the system it came from, so it is kept
+    as it is, folded.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        valid = validate_email(text, check_deliverability=False, allow_smtputf8=True)
+    except EmailNotValidError:
+        return text.casefold()
+    local = valid.local_part.split("+", 1)[0] or valid.local_part
+    return f"{local}@{valid.domain}".casefold()
+
+
+@lru_cache(maxsize=50_000)
+def normal_phone(text: str, region: str | None) -> str | None:
+    """E.164, or None when the number cannot be told apart from another country's."""
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,299 @@
+"""The application: record what sources say, read it back as it stood at any moment.
+
+Recording the same statement twice is harmless. The log refuses repeats and malformed facts and
+nothing else: contradictions are what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
+
+from journey.clock import Clock
+from journey.database import Connection, Database
+from journey.errors import UnknownCandidate
+from journey.identity import Identity
+from journey.storage import (
+    JourneyRecorder,
+    NewEvent,
+    TouchpointMapper,
+    append,
+    stamped_state,
+    touchpoint_of,
+    utc_text,
+)
+from journey.vault import Vault
+from schemas.event import Moment, Touchpoint
+from schemas.identifiers import PersonKey
+from schemas.statement import Statement
+from schemas.touchpoints import CandidatesMerged, CandidatesUnmerged
+
+OWN_SOURCE = "journey"
+"""The `source` of touchpoints that this engine itself concludes: merges and their undoing."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What a batch of statements became.
+
+    `candidates`: whose each statement is, in order. `appended`: the touchpoints that were new, as
+    told. `repeated`: how many were known already. `last_position`: of the whole log, afterwards.
+    """
+
+    candidates: list[UUID] = field(default_factory=list)
+    appended: list[Touchpoint] = field(default_factory=list)
+    repeated: int = 0
+    last_position: int | None = None
+
+
+class JourneyLog(Application[UUID]):
+    """The event log of a tenant, as an application of the eventsourcing library.
+
+    `events` (the library's event store), `recorder` and `notification_log` read it; `record`
+    writes it.
+    """
+
+    name = "journey"
+
+    def __init__(
+        self, database: Database, vault: Vault, clock: Clock, *, phone_region: str | None = None
+    ) -> None:
+        self.database = database
+        self.vault = vault
+        self.clock = clock
+        self.identity = Identity(vault, phone_region)
+        super().__init__()
+
+    def construct_recorder(self) -> ApplicationRecorder:
+        """The batched recorder on our tables."""
+        return JourneyRecorder(self.database)
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        """JSON by pydantic, with upcasting."""
+        return TouchpointMapper()
+
+    def record(self, statements: Sequence[Statement], connection: Connection) -> Recorded:
+        """Resolve whose each statement is, seal, append; in the caller's transaction.
+
+        Repeats are skipped, whatever their order or number, also from two processes at once.
+        Two candidates found to be one give a `candidates_merged` touchpoint in the same append.
+        """
+        if not statements:
+            return Recorded()
+        resolved = self.identity.resolve(
+            connection, [(statement.person, statement.same_as) for statement in statements]
+        )
+        now = self.clock.now().astimezone(UTC)
+        events = self._sealed(connection, statements, resolved.candidates, utc_text(now))
+        merges = [
+            (survivor, absorbed, _merged(survivor, absorbed, statements[index], now))
+            for survivor, absorbed, index in resolved.merges
+        ]
+        events += [_event(survivor, merged, now) for survivor, _, merged in merges]
+        appended = append(connection, events)
+        told = appended.places[: len(statements)]
+        for (survivor, absorbed, _), place in zip(
+            merges, appended.places[len(statements) :], strict=True
+        ):
+            if place is not None:
+                _add_edge(connection, absorbed, survivor, place[1], now)
+        return Recorded(
+            candidates=resolved.candidates,
+            appended=[
+                statement.touchpoint
+                for statement, place in zip(statements, told, strict=True)
+                if place is not None
+            ],
+            repeated=sum(1 for place in told if place is None),
+            last_position=appended.last_position,
+        )
+
+    def _sealed(
+        self,
+        connection: Connection,
+        statements: Sequence[Statement],
+        candidates: Sequence[UUID],
+        recorded_at: str,
+    ) -> list[NewEvent]:
+        paired = list(zip(statements, candidates, strict=True))
+        keys = self.vault.open_keys(
+            connection, {candidate for said, candidate in paired if said.personal is not None}
+        )
+        seal = self.vault.seal
+        return [
+            NewEvent(
+                candidate,
+                said.touchpoint.touchpoint_id,
+                said.touchpoint.TOPIC,
+                stamped_state(
+                    said.touchpoint,
+                    recorded_at,
+                    None
+                    if said.personal is None
+                    else seal(keys[candidate], candidate, said.personal),
+                ),
+            )
+            for said, candidate in paired
+        ]
+
+    def unmerge(self, released: UUID, connection: Connection, *, by: str) -> bool:
+        """Take a merge back: `released` is a journey of its own again. False if it was none."""
+        row = connection.execute(
+            "SELECT survivor, since_position FROM identity_merges "
+            "WHERE absorbed = %s AND until_position IS NULL FOR UPDATE",
+            [released],
+        ).fetchone()
+        if row is None:
+            return False
+        survivor, since_position = row
+        now = self.clock.now().astimezone(UTC)
+        touchpoint = CandidatesUnmerged.told(
+            source=OWN_SOURCE,
+            source_event_id=f"unmerge/{released}/{since_position}/{by}",
+            moment=Moment.of(now),
+            released=released,
+        )
+        place = append(connection, [_event(survivor, touchpoint, now)]).places[0]
+        if place is not None:
+            connection.execute(
+                "UPDATE identity_merges SET until_position = %s, until_recorded_at = %s "
+                "WHERE absorbed = %s AND since_position = %s",
+                [place[1], now, released, since_position],
+            )
+        return place is not None
+
+    def history(
+        self,
+        candidate_id: UUID,
+        *,
+        as_of: datetime | int | None = None,
+        at: datetime | None = None,
+    ) -> list[Touchpoint]:
+        """One journey, merged streams included, by (occurred_at, recorded order).
+
+        `as_of` a recorded moment or a position: what we knew then. `at` an occurred moment: what
+        had happened by then. Raises UnknownCandidate.
+        """
+        with self.database.transaction() as connection:
+            members = self.members(connection, candidate_id, as_of)
+            rows = connection.execute(
+                "SELECT originator_id, originator_version, topic, state, notification_id "
+                "FROM journey_events WHERE originator_id = ANY(%s) AND notification_id <= %s",
+                [members, as_of if isinstance(as_of, int) else 2**62],
+                binary=True,
+            ).fetchall()
+        if not rows:
+            raise UnknownCandidate(f"nobody has the id {candidate_id}")
+        known = [(touchpoint_of(*row[:4]), row[4]) for row in rows]
+        chosen = [
+            (touchpoint, position)
+            for touchpoint, position in known
+            if (not isinstance(as_of, datetime) or _known_by(touchpoint, as_of))
+            and (at is None or touchpoint.occurred_at <= at)
+        ]
+        chosen.sort(key=lambda pair: (pair[0].occurred_at, pair[1]))
+        return [touchpoint for touchpoint, _ in chosen]
+
+    def members(
+        self, connection: Connection, candidate_id: UUID, as_of: datetime | int | None = None
+    ) -> list[UUID]:
+        """Every stream read as the same journey as this candidate's, as of a moment or now."""
+        column = "recorded_at" if isinstance(as_of, datetime) else "position"
+        alive = "until_position IS NULL"
+        if as_of is not None:
+            alive = (
+                f"since_{column} <= %(as_of)s "
+                f"AND (until_{column} IS NULL OR until_{column} > %(as_of)s)"
+            )
+        # UNION (not ALL) ends the walk even if the edges ever formed a circle.
+        rows = connection.execute(
+            f"WITH RECURSIVE edge AS (SELECT absorbed, survivor FROM identity_merges WHERE {alive}),"
+            " member AS (SELECT %(id)s::uuid AS id UNION"
+            " SELECT CASE WHEN e.absorbed = m.id THEN e.survivor ELSE e.absorbed END"
+            " FROM edge e JOIN member m ON m.id IN (e.absorbed, e.survivor))"
+            " SELECT id FROM member",
+            {"id": candidate_id, "as_of": as_of},
+        )
+        return [row[0] for row in rows]
+
+    def position(self) -> int:
+        """The last position of the log; 0 when it is empty."""
+        with self.database.transaction() as connection:
+            row = connection.execute("SELECT position FROM log_head").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def find(self, reference: str) -> UUID:
+        """A candidate by id, by a prefix of it that is unique, or by `namespace/value`.
+
+        Raises UnknownCandidate, saying what was tried.
+        """
+        with self.database.transaction() as connection:
+            if "/" in reference or "@" in reference:
+                namespace, _, value = reference.rpartition("/")
+                key = PersonKey(namespace or "email", value)
+                found = self.identity.find(connection, key)
+                if found is not None:
+                    return found
+                raise UnknownCandidate("no candidate is known by that key")
+            low, high = _uuid_range(reference)
+            rows = connection.execute(
+                "SELECT DISTINCT originator_id FROM journey_events "
+                "WHERE originator_id BETWEEN %s AND %s LIMIT 2",
+                [low, high],
+            ).fetchall()
+        if len(rows) == 1:
+            return UUID(str(rows[0][0]))
+        problem = "several candidates have" if rows else "nobody has"
+        raise UnknownCandidate(f"{problem} an id that begins with {reference!r}")
+
+    def put_statements(self, statements: Iterable[Statement]) -> Recorded:
+        """`record` in a transaction of its own."""
+        with self.database.transaction() as connection:
+            return self.record(list(statements), connection)
+
+
+def _known_by(touchpoint: Touchpoint, moment: datetime) -> bool:
+    return touchpoint.recorded_at is not None and touchpoint.recorded_at <= moment
+
+
+def _merged(survivor: UUID, absorbed: UUID, shown_by: Statement, now: datetime) -> Touchpoint:
+    return CandidatesMerged.told(
+        source=OWN_SOURCE,
+        source_event_id=f"merge/{survivor}/{absorbed}/{shown_by.touchpoint.touchpoint_id}",
+        moment=Moment.of(now),
+        absorbed=absorbed,
+        delivery_id=shown_by.touchpoint.delivery_id,
+    )
+
+
+def _event(candidate_id: UUID, touchpoint: Touchpoint, now: datetime) -> NewEvent:
+    state = stamped_state(touchpoint, utc_text(now), None)
+    return NewEvent(candidate_id, touchpoint.touchpoint_id, touchpoint.TOPIC, state)
+
+
+def _add_edge(
+    connection: Connection, absorbed: UUID, survivor: UUID, position: int, now: datetime
+) -> None:
+    connection.execute(
+        "INSERT INTO identity_merges (absorbed, survivor, since_position, since_recorded_at) "
+        "VALUES (%s, %s, %s, %s)",
+        [absorbed, survivor, position, now],
+    )
+
+
+def _uuid_range(prefix: str) -> tuple[UUID, UUID]:
+    digits = prefix.replace("-", "").lower()
+    if not digits or len(digits) > 32 or any(c not in "0123456789abcdef" for c in digits):
+        raise UnknownCandidate(
+            f"{prefix!r} is no candidate id; use an id, its first digits, or namespace/value"
+        )
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
+__all__ = ["JourneyLog", "Recorded", "StoredEvent"]

@@ -1,0 +1,242 @@
+"""pydantic to stored event and back, and the batched append, on the eventsourcing library.
+
+The library's recorder, mapper and notification log are used as they are for reading. Writing is
+replaced where it is slow: one statement an aggregate becomes one COPY for many candidates, with
+repeats skipped, versions and positions without gaps, all under one row lock.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+import msgspec
+import orjson
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import (
+    IntegrityError,
+    JSONTranscoder,
+    Mapper,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from psycopg.rows import dict_row
+
+from journey.database import Connection, Database
+from schemas.event import Touchpoint
+from schemas.registry import BY_TOPIC
+from schemas.upcasting import upcast
+
+EVENTS_TABLE = "journey_events"
+
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
+_COPY_TRAILER = struct.pack(">h", -1)
+# Six columns: uuid, int8, text's length | text | bytea's length | bytea | int8, uuid.
+_ROW_HEAD = struct.Struct(">hi16siqi").pack
+_LENGTH = struct.Struct(">i").pack
+_ROW_TAIL = struct.Struct(">iqi16s").pack
+
+
+class _IdOnly(msgspec.Struct):
+    touchpoint_id: UUID
+
+
+class TouchpointMapper(Mapper[UUID]):
+    """Touchpoint ↔ stored event: JSON by pydantic, old versions upcast on the way in."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[UUID]) -> StoredEvent:
+        """The stored form of a touchpoint that has its candidate and version."""
+        touchpoint = cast(Touchpoint, domain_event)
+        return StoredEvent(
+            originator_id=touchpoint.originator_id,
+            originator_version=touchpoint.originator_version,
+            topic=touchpoint.TOPIC,
+            state=state_of(touchpoint),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
+        """The touchpoint. Raises UnknownTopic and pydantic.ValidationError."""
+        return cast(
+            DomainEventProtocol[UUID],
+            touchpoint_of(
+                cast(UUID, stored_event.originator_id),
+                stored_event.originator_version,
+                stored_event.topic,
+                stored_event.state,
+            ),
+        )
+
+
+def state_of(touchpoint: Touchpoint) -> bytes:
+    """What is stored of a touchpoint: JSON without the stream's key and without empty fields."""
+    return touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_none=True)
+
+
+def stamped_state(touchpoint: Touchpoint, recorded_at: str, personal: str | None) -> bytes:
+    """`state_of` with `recorded_at` and the sealed field filled in, without a copy of the model.
+
+    Both are text that JSON needs no escaping for (a UTC time, base64).
+    """
+    state = state_of(touchpoint)
+    if personal is None:
+        return b'%b,"recorded_at":"%b"}' % (state[:-1], recorded_at.encode())
+    return b'%b,"recorded_at":"%b","personal":"%b"}' % (
+        state[:-1],
+        recorded_at.encode(),
+        personal.encode(),
+    )
+
+
+def touchpoint_of(candidate_id: UUID, version: int, topic: str, state: bytes) -> Touchpoint:
+    """A stored touchpoint in its newest shape. Raises UnknownTopic, pydantic.ValidationError."""
+    cls = BY_TOPIC.get(topic)
+    fields: dict[str, Any] = orjson.loads(state)
+    if cls is None:
+        topic, fields = upcast(topic, fields)
+        cls = BY_TOPIC[topic]
+    fields["candidate_id"] = candidate_id
+    fields["version"] = version
+    return cls.model_validate(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A touchpoint ready to be appended: whose it is, its stored name, its state."""
+
+    candidate_id: UUID
+    touchpoint_id: UUID
+    topic: str
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append did: for each event given its (version, position), or None for a repeat."""
+
+    places: list[tuple[int, int] | None]
+    last_position: int
+
+    @property
+    def count(self) -> int:
+        """How many were new."""
+        return sum(1 for place in self.places if place is not None)
+
+
+class JourneyDatastore(PostgresDatastore):
+    """The library's datastore over our connection string, so that any libpq option holds."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__("", "", "", "", "", schema=database.schema, pool_size=1, max_overflow=4)
+        self.pool.conninfo = database.conninfo
+        self.pool.kwargs = {"row_factory": dict_row}
+
+
+class JourneyRecorder(PostgresApplicationRecorder):
+    """The library's application recorder with a batched, idempotent, gapless append."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(JourneyDatastore(database), events_table_name=EVENTS_TABLE)
+        self.database = database
+
+    def create_table(self) -> None:
+        """Nothing: the numbered migrations make the table."""
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """The library's own way in, by the same append. Raises IntegrityError on a conflict."""
+        events = [
+            NewEvent(
+                cast(UUID, event.originator_id),
+                msgspec.json.decode(event.state, type=_IdOnly).touchpoint_id,
+                event.topic,
+                event.state,
+            )
+            for event in stored_events
+        ]
+        with self.database.transaction() as connection:
+            appended = append(connection, events)
+            for event, place in zip(stored_events, appended.places, strict=True):
+                if place is None or place[0] != event.originator_version:
+                    raise IntegrityError(
+                        f"version {event.originator_version} of {event.originator_id} is taken"
+                    )
+        return [place[1] for place in appended.places if place is not None]
+
+
+def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
+    """Append events of many candidates in the caller's transaction.
+
+    A touchpoint id that is recorded already, or stands earlier in this batch, is skipped. Writers
+    take turns on one row from here to the end of the transaction, so that versions have no gaps,
+    positions have no gaps, and no reader sees a position before the ones below it.
+    Four statements and one COPY for any number of events.
+    """
+    if not events:
+        return Appended([], 0)
+    with connection.pipeline():
+        head = connection.execute("SELECT position FROM log_head FOR UPDATE")
+        repeats = connection.execute(
+            "SELECT touchpoint_id FROM journey_events WHERE touchpoint_id = ANY(%b)",
+            [[event.touchpoint_id for event in events]],
+            binary=True,
+        )
+        versions = connection.execute(
+            "SELECT stream, (SELECT max(originator_version) FROM journey_events "
+            "WHERE originator_id = stream) FROM unnest(%b::uuid[]) AS stream",
+            [list({event.candidate_id for event in events})],
+            binary=True,
+        )
+    (position,) = cast(tuple[int], head.fetchone())
+    seen: set[UUID] = {row[0] for row in repeats}
+    version: dict[UUID, int] = {row[0]: row[1] or 0 for row in versions}
+    places: list[tuple[int, int] | None] = []
+    rows: list[bytes] = [_COPY_HEADER]
+    for event in events:
+        if event.touchpoint_id in seen:
+            places.append(None)
+            continue
+        seen.add(event.touchpoint_id)
+        position += 1
+        stream = event.candidate_id
+        version[stream] = next_version = version[stream] + 1
+        places.append((next_version, position))
+        topic = event.topic.encode()
+        state = event.state
+        rows += (
+            _ROW_HEAD(6, 16, stream.bytes, 8, next_version, len(topic)),
+            topic,
+            _LENGTH(len(state)),
+            state,
+            _ROW_TAIL(8, position, 16, event.touchpoint_id.bytes),
+        )
+    if len(rows) > 1:
+        rows.append(_COPY_TRAILER)
+        _copy_in(connection, b"".join(rows))
+        with connection.pipeline():
+            connection.execute("UPDATE log_head SET position = %s", [position])
+            connection.execute("NOTIFY journey_events")
+    return Appended(places, position)
+
+
+def _copy_in(connection: Connection, rows: bytes) -> None:
+    with connection.cursor().copy(
+        "COPY journey_events (originator_id, originator_version, topic, state, notification_id, "
+        "touchpoint_id) FROM STDIN (FORMAT BINARY)"
+    ) as copy:
+        copy.write(rows)
+
+
+def utc_text(moment: datetime) -> str:
+    """A UTC time as the log writes it: ISO 8601 with `Z`."""
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+__all__ = ["Appended", "JourneyRecorder", "NewEvent", "TouchpointMapper", "append"]

@@ -1,0 +1,166 @@
+"""Sealing and unsealing what is personal: AES-GCM, one data key a person, one master key over all.
+
+Destroying a person's wrapped key makes everything sealed under it unreadable for ever, while the
+log stays append-only. The master key never leaves this module except as keys derived from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from journey.database import Connection, Database
+from journey.errors import ConfigurationError, KeyDestroyed, WrongMasterKey
+from schemas.personal import Personal
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+_CACHED_KEYS = 50_000
+
+
+def master_key(configured: str | None, home: Path, *, embedded: bool) -> bytes:
+    """The master key: from the setting, or in embedded mode from `home/master.key` (mode 0600).
+
+    Raises ConfigurationError when there is none and none may be made, or it is not 32 bytes.
+    """
+    if configured:
+        return _decode_key(configured, "JOURNEY_MASTER_KEY")
+    if not embedded:
+        raise ConfigurationError(
+            "JOURNEY_MASTER_KEY is not set; with a database of your own it is required: "
+            "32 random bytes in base64, kept apart from the database"
+        )
+    path = home / "master.key"
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        # Made elsewhere and linked into place: of two processes that start at once, one wins.
+        fresh = home / f".master.key.{os.getpid()}"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(os.urandom(_KEY_BYTES)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(fresh, path)
+        finally:
+            fresh.unlink()
+    except FileExistsError:
+        pass
+    return _decode_key(path.read_text().strip(), str(path))
+
+
+def _decode_key(text: str, where: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigurationError(f"{where} must be {_KEY_BYTES} bytes in base64")
+    return key
+
+
+class Vault:
+    """Seals and unseals under a person's own key; also the keyed fingerprints of identity."""
+
+    def __init__(self, master: bytes) -> None:
+        self._wrapping = AESGCM(_derive(master, b"wrap"))
+        self._fingerprint_key = _derive(master, b"fingerprint")
+        self._keys: OrderedDict[UUID, AESGCM] = OrderedDict()
+
+    def fingerprint(self, namespace: str, value: str) -> bytes:
+        """16 bytes that stand for a key of a person and tell nothing about it without ours."""
+        text = f"{namespace}\x00{value}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._fingerprint_key, text, "sha256")[:16]
+
+    def open_keys(
+        self, connection: Connection, candidates: Iterable[UUID]
+    ) -> Mapping[UUID, AESGCM]:
+        """The data keys of these candidates, made where there is none yet, in two statements."""
+        wanted = set(candidates)
+        missing = [candidate for candidate in wanted if candidate not in self._keys]
+        found = {c: self._keys[c] for c in wanted if c in self._keys}
+        if missing:
+            found |= self._load(connection, missing)
+            if fresh := [candidate for candidate in missing if candidate not in found]:
+                found |= self._create(connection, fresh)
+        return found
+
+    def _load(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
+        rows = connection.execute(
+            "SELECT candidate_id, wrapped_key FROM person_keys WHERE candidate_id = ANY(%s)",
+            [candidates],
+            binary=True,
+        )
+        return {row[0]: self._remember(row[0], self._unwrap(row[0], row[1])) for row in rows}
+
+    def _create(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
+        # Sorted, so that two processes that make the same keys wait for each other in one order.
+        candidates.sort()
+        made = {candidate: os.urandom(_KEY_BYTES) for candidate in candidates}
+        rows = connection.execute(
+            "INSERT INTO person_keys SELECT * FROM unnest(%s::uuid[], %s::bytea[]) "
+            "ON CONFLICT DO NOTHING RETURNING candidate_id",
+            [candidates, [self._wrap(candidate, key) for candidate, key in made.items()]],
+        )
+        ours = {row[0] for row in rows}
+        # Remembered only by the caller's batch: the transaction may yet roll back.
+        opened = {candidate: AESGCM(made[candidate]) for candidate in ours}
+        if theirs := [candidate for candidate in candidates if candidate not in ours]:
+            opened |= self._load(connection, theirs)
+        return opened
+
+    def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal) -> str:
+        """A token that only this person's key opens. Text, URL-safe base64."""
+        nonce = os.urandom(_NONCE_BYTES)
+        plain = personal.__pydantic_serializer__.to_json(personal, exclude_defaults=True)
+        sealed = nonce + key.encrypt(nonce, plain, candidate_id.bytes)
+        return base64.urlsafe_b64encode(sealed).decode("ascii")
+
+    def unseal(self, database: Database, candidate_id: UUID, token: str) -> Personal:
+        """What was sealed. Raises KeyDestroyed after an erasure, WrongMasterKey."""
+        with database.transaction() as connection:
+            key = self._load(connection, [candidate_id]).get(candidate_id)
+        if key is None:
+            raise KeyDestroyed(f"the key of candidate {candidate_id} was destroyed")
+        sealed = base64.urlsafe_b64decode(token)
+        try:
+            plain = key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], candidate_id.bytes)
+        except InvalidTag:
+            raise WrongMasterKey(f"a sealed field of candidate {candidate_id} is damaged") from None
+        return Personal.model_validate_json(plain)
+
+    def _wrap(self, candidate_id: UUID, key: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._wrapping.encrypt(nonce, key, candidate_id.bytes)
+
+    def _unwrap(self, candidate_id: UUID, wrapped: bytes) -> AESGCM:
+        try:
+            return AESGCM(
+                self._wrapping.decrypt(
+                    wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], candidate_id.bytes
+                )
+            )
+        except InvalidTag:
+            raise WrongMasterKey(
+                f"the key of candidate {candidate_id} was sealed with another master key; "
+                "set JOURNEY_MASTER_KEY to the one this database was made with"
+            ) from None
+
+    def _remember(self, candidate_id: UUID, key: AESGCM) -> AESGCM:
+        self._keys[candidate_id] = key
+        if len(self._keys) > _CACHED_KEYS:
+            self._keys.popitem(last=False)
+        return key
+
+
+def _derive(master: bytes, purpose: bytes) -> bytes:
+    return hmac.new(master, b"candidate-journey/" + purpose, hashlib.sha256).digest()
