@@ -1,0 +1,94 @@
+"""What an adapter is: it verifies a delivery, recognises probes, and translates what was said.
+
+An adapter is small: tables of words, a signature, two functions. It never reads a clock, sends,
+or asks the database; everything it needs is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from consumers.connections import Connection
+from schemas.identifiers import DeliveryId
+from schemas.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What arrived, raw, before anyone read it.
+
+    `source` is the adapter's name, `headers` have lower-case names, `body` is the bytes as
+    received. Neither headers nor body appear in `repr`, because both may be personal.
+    """
+
+    delivery_id: DeliveryId
+    connection: str
+    source: str
+    received_at: datetime
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A handshake, and the answer its sender waits for. `status` None: the success code."""
+
+    name: str
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a delivery says: statements, or none of them and why (`context`).
+
+    `context` names a delivery that is understood and concerns no candidate, such as a new job.
+    """
+
+    statements: tuple[Statement, ...] = ()
+    context: str | None = None
+
+
+class Adapter(Protocol):
+    """One system's way of speaking."""
+
+    @property
+    def name(self) -> str:
+        """What connections write as `source`."""
+        ...
+
+    @property
+    def success_code(self) -> int:
+        """The HTTP code its sender takes for "never lost" (facts/ats.md §16)."""
+        ...
+
+    @property
+    def content_types(self) -> frozenset[str]:
+        """Media types it reads, lower-case and without parameters; empty means any."""
+        ...
+
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
+    ) -> None:
+        """Return when one of the live secrets signed these raw bytes.
+
+        `headers` have lower-case names. Raises NotAuthentic, and nothing else on any input.
+        """
+        ...
+
+    def is_probe(self, headers: Mapping[str, str], body: Any | None, method: str) -> Probe | None:
+        """The handshake this request is, or None.
+
+        `body` is the parsed JSON of a verified POST; None for other methods (which nobody
+        signs) and for a body that is not JSON.
+        """
+        ...
+
+    def translate(self, delivery: Delivery, connection: Connection) -> Translation:
+        """What the delivery says. Raises Untranslatable with a reason that is never personal."""
+        ...

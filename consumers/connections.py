@@ -1,0 +1,216 @@
+"""Connections: who may deliver, how each proves itself, and how its words are read.
+
+A connection comes from a YAML file or from the environment:
+
+    connections:
+      greenhouse:
+        source: greenhouse
+        secrets: [env:GREENHOUSE_SECRET]
+        stages: {Phone screen: interview_scheduled}
+
+    JOURNEY_CONNECTION_GREENHOUSE_SOURCE=greenhouse
+    JOURNEY_CONNECTION_GREENHOUSE_SECRETS=new-secret,old-secret
+
+The environment wins field by field, so a deployment can keep secrets out of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from journey.errors import ConfigurationError
+from schemas.errors import UnknownKind
+from schemas.registry import touchpoint_class
+
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_VARIABLE = re.compile(
+    r"^JOURNEY_CONNECTION_(?P<name>[A-Z0-9][A-Z0-9_]*?)_"
+    r"(?P<field>SOURCE|SECRETS|SUCCESS_CODE|MAPPING|SOURCE_NAME)$"
+)
+
+
+class Connection(BaseModel):
+    """One sender's way in: `POST /webhooks/<name>`.
+
+    `secrets` are all live at once, so that one can be rotated without losing a delivery.
+    `source_name` is what the `source` of its touchpoints says (default: `source`), so that two
+    Greenhouse organisations stay apart. `stages` maps stage names to touchpoint kinds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    name: str
+    source: str = Field(min_length=1)
+    secrets: tuple[str, ...] = Field(min_length=1, repr=False)
+    success_code: int | None = Field(default=None, ge=200, le=299)
+    mapping: Path | None = None
+    source_name: str = ""
+    stages: dict[str, str] = Field(default_factory=dict)
+
+    def model_post_init(self, context: Any) -> None:
+        """Touchpoints carry the adapter's name unless the connection has one of its own."""
+        if not self.source_name:
+            object.__setattr__(self, "source_name", self.source)
+
+    @field_validator("name")
+    @classmethod
+    def _is_path_segment(cls, name: str) -> str:
+        if not _NAME.match(name):
+            raise ValueError(
+                "is a part of the address: use lower-case letters, digits, - and _, at most 63"
+            )
+        return name
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_not_empty(cls, secrets: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(secrets):
+            raise ValueError("holds an empty secret, which anyone can sign with; remove it")
+        return secrets
+
+    @field_validator("stages")
+    @classmethod
+    def _are_kinds(cls, stages: dict[str, str]) -> dict[str, str]:
+        for stage, kind in stages.items():
+            try:
+                touchpoint_class(kind)
+            except UnknownKind as error:
+                raise ValueError(f"maps the stage {stage!r}: {error}") from None
+        return stages
+
+
+class Connections(Mapping[str, Connection]):
+    """Every connection by name."""
+
+    def __init__(self, connections: Iterable[Connection] = ()) -> None:
+        self._by_name = {connection.name: connection for connection in connections}
+
+    def __getitem__(self, name: str) -> Connection:
+        return self._by_name[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"Connections({', '.join(self._by_name) or 'none'})"
+
+
+def load_connections(
+    path: Path | None, environment: Mapping[str, str], *, known_sources: Collection[str] = ()
+) -> Connections:
+    """The connections of the file and the environment, checked.
+
+    `path` may name a file that does not exist yet. With `known_sources` given (the adapters'
+    names) another source is refused. Raises ConfigurationError naming file, connection, field.
+    """
+    raw: dict[str, dict[str, Any]] = {}
+    origin: dict[str, str] = {}
+    if path is not None and path.exists():
+        for name, fields in _from_file(path).items():
+            raw[name] = fields
+            origin[name] = str(path)
+    for name, fields in _from_environment(environment, raw).items():
+        raw.setdefault(name, {}).update(fields)
+        origin.setdefault(name, "the environment")
+    folder = path.parent if path is not None else Path()
+    return Connections(
+        _checked(name, fields, origin[name], folder, environment, known_sources)
+        for name, fields in raw.items()
+    )
+
+
+def _from_file(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{line} is not YAML; mend it") from None
+    if document is None:
+        return {}
+    connections = document.get("connections") if isinstance(document, dict) else None
+    if not isinstance(connections, dict):
+        raise ConfigurationError(
+            f"{path} has no `connections:` with a name for each connection under it"
+        )
+    found = {}
+    for name, fields in connections.items():
+        if not isinstance(fields, dict):
+            raise ConfigurationError(f"{path}: connection {name!s} has no fields under it")
+        found[str(name)] = dict(fields)
+    return found
+
+
+def _from_environment(
+    environment: Mapping[str, str], known: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Variables cannot hold a dash: `_` stands for it where the file has such a connection."""
+    found: dict[str, dict[str, Any]] = {}
+    for variable, value in sorted(environment.items()):
+        if not (match := _VARIABLE.match(variable)) or not value.strip():
+            continue
+        name = match["name"].lower()
+        for candidate in known:
+            if candidate.replace("-", "_") == name:
+                name = candidate
+        field = match["field"].lower()
+        fields = found.setdefault(name, {})
+        fields[field] = (
+            [part.strip() for part in value.split(",") if part.strip()]
+            if field == "secrets"
+            else value
+        )
+    return found
+
+
+def _checked(
+    name: str,
+    fields: dict[str, Any],
+    origin: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    known_sources: Collection[str],
+) -> Connection:
+    where = f"{origin}: connection {name}"
+    secrets = fields.get("secrets")
+    if isinstance(secrets, str):
+        secrets = [secrets]
+    if isinstance(secrets, list):
+        fields = {**fields, "secrets": [_secret(one, where, environment) for one in secrets]}
+    try:
+        connection = Connection(name=name, **{k: v for k, v in fields.items() if k != "name"})
+    except ValidationError as error:
+        # Only the place and the message: the input may be a secret.
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{where}, {field}: {message}") from None
+    if known_sources and connection.source not in known_sources:
+        raise ConfigurationError(
+            f"{where}, source: {connection.source!r} is no adapter; "
+            f"use one of {', '.join(sorted(known_sources))}"
+        )
+    if connection.mapping is not None and not connection.mapping.is_absolute():
+        connection = connection.model_copy(update={"mapping": folder / connection.mapping})
+    return connection
+
+
+def _secret(text: Any, where: str, environment: Mapping[str, str]) -> Any:
+    if not isinstance(text, str) or not text.startswith("env:"):
+        return text
+    variable = text.removeprefix("env:").strip()
+    value = environment.get(variable, "").strip()
+    if not value:
+        raise ConfigurationError(f"{where}, secrets: {variable} is not set; set it or remove it")
+    return value

@@ -1,0 +1,1 @@
+"""Doors for HTTP: keep and answer."""
