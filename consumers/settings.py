@@ -1,0 +1,208 @@
+"""Every environment variable, its meaning and its default, in one table.
+
+The reference page of the docs is made from `SETTINGS`, and `Settings.from_environment` reads
+nothing that does not stand in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from journey.errors import ConfigurationError
+
+LogForm = Literal["json", "console", "auto"]
+
+_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable. `default` is what the docs show; empty means unset."""
+
+    name: str
+    meaning: str
+    default: str = ""
+    secret: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "JOURNEY_HOME",
+        "Data folder: embedded PostgreSQL, master key, connections file.",
+        ".journey",
+    ),
+    Setting(
+        "JOURNEY_DATABASE_URL",
+        "PostgreSQL server to use; unset starts the embedded one in the data folder.",
+        secret=True,
+    ),
+    Setting("JOURNEY_TENANT", "PostgreSQL schema that holds everything of one tenant.", "journey"),
+    Setting(
+        "JOURNEY_MASTER_KEY",
+        "Key that wraps the data keys of persons, 32 bytes in base64; required with a database "
+        "URL, otherwise created in the data folder with mode 0600.",
+        secret=True,
+    ),
+    Setting(
+        "JOURNEY_CONNECTIONS",
+        "YAML file of the connections that may deliver.",
+        "$JOURNEY_HOME/connections.yaml",
+    ),
+    Setting("JOURNEY_HOST", "Address the receiver listens on.", "127.0.0.1"),
+    Setting("JOURNEY_PORT", "Port the receiver listens on; 0 takes a free one.", "8080"),
+    Setting(
+        "JOURNEY_MAX_BODY_BYTES",
+        "Largest delivery that is translated, in bytes. A larger authentic one, up to eight "
+        "times this, is kept as a dead letter and answered 413. The largest documented payload "
+        "is some 30 kB; 1 MiB bounds what a hostile sender can make us hold.",
+        "1048576",
+    ),
+    Setting("JOURNEY_ALERT_WEBHOOK_URL", "Where alerts are posted; unset sends none by HTTP."),
+    Setting(
+        "JOURNEY_ALERT_WEBHOOK_SECRET",
+        "Standard Webhooks secret (whsec_…) that signs posted alerts; required with the URL.",
+        secret=True,
+    ),
+    Setting(
+        "JOURNEY_LOG",
+        "Form of the log: json, console, or auto (console on a terminal, json elsewhere).",
+        "auto",
+    ),
+    Setting("JOURNEY_POLICIES", "Folder of silence policies read beside the built-in ones."),
+    Setting("JOURNEY_RULES", "Folder of contradiction rules read beside the built-in ones."),
+    Setting(
+        "JOURNEY_REFUSED_KEEP",
+        "How many of the newest refused deliveries are kept to look at; 0 keeps none.",
+        "1000",
+    ),
+)
+"""In the order a reader needs them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, checked. Secrets stay out of `repr`."""
+
+    home: Path = Path(".journey")
+    database_url: str | None = field(default=None, repr=False)
+    tenant: str = "journey"
+    master_key: str | None = field(default=None, repr=False)
+    connections: Path = Path(".journey/connections.yaml")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    max_body_bytes: int = 1024 * 1024
+    alert_webhook_url: str | None = None
+    alert_webhook_secret: str | None = field(default=None, repr=False)
+    log: LogForm = "auto"
+    policies: Path | None = None
+    rules: Path | None = None
+    refused_keep: int = 1000
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read every variable of the table. An empty one counts as unset.
+
+        Raises ConfigurationError: one sentence with the variable, its value (unless secret) and
+        what to do.
+        """
+        read = _Reader(environment)
+        home = Path(read.text("JOURNEY_HOME") or ".journey")
+        connections = read.text("JOURNEY_CONNECTIONS")
+        settings = cls(
+            home=home,
+            database_url=read.checked("JOURNEY_DATABASE_URL", _database_url, None),
+            tenant=read.checked("JOURNEY_TENANT", _tenant, "journey"),
+            master_key=read.text("JOURNEY_MASTER_KEY"),
+            connections=Path(connections) if connections else home / "connections.yaml",
+            host=read.text("JOURNEY_HOST") or "127.0.0.1",
+            port=read.number("JOURNEY_PORT", 0, 65535, 8080),
+            max_body_bytes=read.number("JOURNEY_MAX_BODY_BYTES", 1024, 64 * 1024**2, 1024 * 1024),
+            alert_webhook_url=read.checked("JOURNEY_ALERT_WEBHOOK_URL", _http_url, None),
+            alert_webhook_secret=read.text("JOURNEY_ALERT_WEBHOOK_SECRET"),
+            log=read.checked("JOURNEY_LOG", _log_form, "auto"),
+            policies=read.checked("JOURNEY_POLICIES", _folder, None),
+            rules=read.checked("JOURNEY_RULES", _folder, None),
+            refused_keep=read.number("JOURNEY_REFUSED_KEEP", 0, 1_000_000, 1000),
+        )
+        if settings.alert_webhook_url and not settings.alert_webhook_secret:
+            raise ConfigurationError(
+                "JOURNEY_ALERT_WEBHOOK_URL is set without JOURNEY_ALERT_WEBHOOK_SECRET; "
+                "set the secret, so that the receiver can tell our alerts from anyone's"
+            )
+        return settings
+
+
+class _Reader:
+    """The environment, held to the table: only what stands there can be read."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._table = {setting.name: setting for setting in SETTINGS}
+
+    def text(self, name: str) -> str | None:
+        assert name in self._table
+        return self._environment.get(name, "").strip() or None
+
+    def checked(self, name: str, check: Callable[[str], Any], default: Any) -> Any:
+        """`check` returns the value or raises ValueError with "…; what to do"."""
+        text = self.text(name)
+        if text is None:
+            return default
+        try:
+            return check(text)
+        except ValueError as error:
+            shown = "set" if self._table[name].secret else repr(text)
+            raise ConfigurationError(f"{name} is {shown}, {error}") from None
+
+    def number(self, name: str, least: int, most: int, default: int) -> int:
+        def check(text: str) -> int:
+            if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+                raise ValueError(
+                    f"which is no whole number from {least} to {most}; "
+                    f"set one or leave it unset for {default}"
+                )
+            return int(text)
+
+        return int(self.checked(name, check, default))
+
+
+def _tenant(text: str) -> str:
+    if not _TENANT.match(text):
+        raise ValueError(
+            "which is no schema name; use lower-case letters, digits and _, starting with a letter"
+        )
+    return text
+
+
+def _database_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("but does not begin with postgresql://; give the server's whole URL")
+    return text
+
+
+def _http_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("which is no web address; give one that begins with https://")
+    return text
+
+
+def _log_form(text: str) -> str:
+    if text not in ("json", "console", "auto"):
+        raise ValueError("which is no form of log; use json, console or auto")
+    return text
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise ValueError("which is no folder; create it or correct the path")
+    return path
