@@ -17,5 +17,6 @@ CREATE TABLE deliveries (
     handled_at timestamptz
 );
 CREATE INDEX deliveries_pending_idx ON deliveries (arrival) WHERE status = 'pending';
-CREATE INDEX deliveries_dead_idx ON deliveries (arrival) WHERE status IN ('dead', 'refused');
+CREATE INDEX deliveries_dead_idx ON deliveries (arrival) WHERE status = 'dead';
+CREATE INDEX deliveries_refused_idx ON deliveries (arrival) WHERE status = 'refused';
 CREATE INDEX deliveries_connection_idx ON deliveries (connection, arrival);

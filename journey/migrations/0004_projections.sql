@@ -44,11 +44,11 @@ CREATE TABLE applications (
 CREATE TABLE silences (
     candidate_id uuid NOT NULL,
     application_id text NOT NULL,
-    began_by uuid NOT NULL,          -- touchpoint that made the employer owe, or was heard last
+    began_by text NOT NULL,          -- touchpoint that made the employer owe, or was heard last
     began_kind text NOT NULL,
     since timestamptz NOT NULL,      -- may lie in the future: an interview that has not ended
     until timestamptz,               -- null while it lasts
-    ended_by uuid,
+    ended_by text,
     ended_kind text,
     job_id text,
     stage text,

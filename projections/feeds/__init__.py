@@ -1,0 +1,1 @@
+"""Feeds: what each source has told us, and up to when."""

@@ -1,0 +1,119 @@
+"""What a projection is: a pure fold over one journey, and a view, the rows it wants kept.
+
+`Journey` is the state of every fold for one journey: plain data that pickles and encodes to
+msgpack. `JourneyFold` runs all folds over facts in order. Views say which rows a journey has; the
+runner and the rebuild write them, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from projections.contradictions.fold import CompiledRules, ContradictionState
+from projections.fact import Fact
+from projections.journey_map import fold as journey_map
+from projections.silence import fold as silence
+from projections.silence.policy import PolicySet
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+Row = tuple[Any, ...]
+
+
+class Journey(msgspec.Struct, gc=False):
+    """Everything the folds know of one journey after its last fact.
+
+    `amended` says that a correction or retraction is part of it: such a journey is folded anew
+    each time, since any fact may change how an earlier one is read.
+    """
+
+    last_at: datetime = _BEGINNING
+    last_position: int = 0
+    amended: bool = False
+    map: journey_map.MapState = msgspec.field(default_factory=dict)
+    silence: silence.SilenceState = msgspec.field(default_factory=silence.SilenceState)
+    contradictions: ContradictionState = msgspec.field(default_factory=ContradictionState)
+
+
+encode_journey = msgspec.msgpack.Encoder().encode
+decode_journey = msgspec.msgpack.Decoder(Journey).decode
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the folds and views are told besides facts: policies and compiled rules."""
+
+    policies: PolicySet
+    rules: CompiledRules
+
+
+class JourneyFold:
+    """Runs every fold over the facts of one journey."""
+
+    def __init__(self, meaning: Meaning) -> None:
+        self._rules = meaning.rules
+
+    def apply(self, journey: Journey, facts: Sequence[Fact], candidate_id: UUID) -> None:
+        """Take facts that follow the journey's last one, in order (changes the state in place)."""
+        check = self._rules.apply
+        contradictions, silences, mapped = journey.contradictions, journey.silence, journey.map
+        listen, draw = silence.apply, journey_map.apply
+        needs_silence = self._rules.needs_silence
+        for fact in facts:
+            # Rules see the silence as it stood just before the fact.
+            kind = fact.kind
+            check(
+                contradictions,
+                fact,
+                silence.open_since(silences) if kind in needs_silence else _NO_SILENCES,
+            )
+            listen(silences, fact, candidate_id)
+            draw(mapped, fact)
+        last = facts[-1]
+        journey.last_at, journey.last_position = last.occurred_at, last.position
+
+
+_NO_SILENCES: dict[str, datetime] = {}
+
+
+class View(Protocol):
+    """The rows one projection keeps of a journey, in one table.
+
+    `open_rows` may still change and are replaced whenever they differ; `drain` gives those that
+    became final since it was last called. `deadlines` are when open rows become somebody's
+    business. `open_condition` is the SQL that tells open rows from final ones.
+    """
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    open_condition: str
+    subject: str | None
+
+    def open_rows(self, journey_id: UUID, journey: Journey) -> list[Row]:
+        """Rows that may still change."""
+        ...
+
+    def drain(self, journey_id: UUID, journey: Journey) -> list[Row]:
+        """Rows that became final; each is given once."""
+        ...
+
+    def deadlines(self, journey_id: UUID, journey: Journey, meaning: Meaning) -> Iterable[Row]:
+        """Rows of table `deadlines` that follow from the open rows."""
+        ...
+
+
+DEADLINE_COLUMNS = (
+    "due_at", "subject", "candidate_id", "application_id", "name", "level", "alert_key", "since",
+    "evidence",
+)  # fmt: skip
+DEADLINE_TYPES = (
+    "timestamptz", "text", "uuid", "text", "text", "text", "text", "timestamptz", "jsonb",
+)  # fmt: skip

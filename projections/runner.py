@@ -1,0 +1,357 @@
+"""The live runner: pages of the log in, rows and position out, in one transaction.
+
+Killed at any instant it resumes with nothing lost or doubled, since what it wrote and how far it
+read commit together. Two runners at once take turns on the position's row.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import LiteralString
+from uuid import UUID
+
+import structlog
+from eventsourcing.persistence import Tracking
+from eventsourcing.postgres import PostgresTrackingRecorder
+from psycopg import sql
+
+from journey.database import Connection, Database
+from journey.errors import DatabaseUnavailable
+from journey.storage import JourneyDatastore
+from projections import ALL_VIEWS
+from projections.effective import KEEPERS, effective, order
+from projections.fact import Fact
+from projections.feeds import fold as feeds
+from projections.feeds.view import add_feeds
+from projections.merging import merges_in
+from projections.projection import (
+    DEADLINE_COLUMNS,
+    DEADLINE_TYPES,
+    Journey,
+    JourneyFold,
+    Meaning,
+    Row,
+    View,
+    decode_journey,
+    encode_journey,
+)
+from projections.reading import Page, read_page, read_streams
+from projections.writing import copy_rows, use_fast_json
+
+log = structlog.get_logger()
+
+TRACKED = "projections"
+"""The name under which all projections share one position."""
+
+PAGE = 4_000
+"""Touchpoints a step; large enough that a commit is small beside the work."""
+
+
+class ViewTracking(PostgresTrackingRecorder):
+    """The library's tracking recorder, writing the position in our transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(JourneyDatastore(database), tracking_table_name="projection_tracking")
+
+    def create_table(self) -> None:
+        """Nothing: the numbered migrations make the table."""
+
+    def lock(self, connection: Connection) -> int:
+        """The position, locked until the end of the transaction; 0 at the start."""
+        connection.execute(
+            "INSERT INTO projection_tracking VALUES (%s, 0) ON CONFLICT DO NOTHING", [TRACKED]
+        )
+        row = connection.execute(
+            "SELECT notification_id FROM projection_tracking WHERE application_name = %s "
+            "FOR UPDATE",
+            [TRACKED],
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def move(self, connection: Connection, position: int) -> None:
+        """Write the position. Raises the library's IntegrityError if it would go back."""
+        self._insert_tracking(connection.cursor(), Tracking(TRACKED, position))  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Change:
+    """What a step does to one journey: its rows before, its state after."""
+
+    journey: Journey
+    before: dict[str, list[Row]]
+    refolded: bool
+
+
+@dataclass(slots=True)
+class Stepped:
+    """What a step did: touchpoints read, journeys touched, the position reached."""
+
+    touchpoints: int = 0
+    journeys: int = 0
+    position: int = 0
+    refolded: int = 0
+
+
+@dataclass
+class Runner:
+    """Keeps every projection up to date with the log."""
+
+    database: Database
+    meaning: Meaning
+    page: int = PAGE
+    views: Sequence[View] = ALL_VIEWS
+    _tracking: ViewTracking = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._tracking = ViewTracking(self.database)
+        self._fold = JourneyFold(self.meaning)
+
+    def step(self, up_to: int | None = None) -> Stepped:
+        """Fold the next page of the log, if any, and commit rows and position together."""
+        with self.database.transaction() as connection:
+            return self.step_in(connection, up_to)
+
+    def step_in(self, connection: Connection, up_to: int | None = None) -> Stepped:
+        """`step` in the caller's transaction; `up_to` limits how far it reads."""
+        use_fast_json(connection)
+        position = self._tracking.lock(connection)
+        limit = self.page if up_to is None else min(self.page, max(0, up_to - position))
+        page = read_page(connection, position, limit)
+        if not page.facts:
+            return Stepped(position=position)
+        changes = self._changes(connection, page)
+        self._write(connection, changes)
+        sums: feeds.FeedState = {}
+        feeds.apply(sums, (fact for _, fact in page.facts))
+        add_feeds(connection, sums)
+        self._tracking.move(connection, page.last_position)
+        return Stepped(
+            len(page.facts),
+            len(changes),
+            page.last_position,
+            sum(change.refolded for change in changes.values()),
+        )
+
+    def catch_up(self) -> int:
+        """Step until the end of the log; returns the position."""
+        while (stepped := self.step()).touchpoints:
+            pass
+        return stepped.position
+
+    def run(self, stop: threading.Event) -> None:
+        """Step while there is something, sleep on NOTIFY when not; wait while the database is away."""
+        while not stop.is_set():
+            try:
+                with self.database.connect(autocommit=True) as listener:
+                    listener.execute("LISTEN journey_events")
+                    self._run_listening(listener, stop)
+            except DatabaseUnavailable as error:
+                log.warning("the database is away; projections wait", error=str(error))
+                stop.wait(0.5)
+
+    def _run_listening(self, listener: Connection, stop: threading.Event) -> None:
+        import psycopg
+
+        while not stop.is_set():
+            stepped = self.step()
+            if stepped.touchpoints:
+                log.info(
+                    "projected",
+                    touchpoints=stepped.touchpoints,
+                    journeys=stepped.journeys,
+                    position=stepped.position,
+                )
+                continue
+            try:
+                for _ in listener.notifies(timeout=0.5, stop_after=1):
+                    pass
+            except psycopg.OperationalError as error:
+                raise DatabaseUnavailable(" ".join(str(error).split())) from error
+
+    # --- what changed -----------------------------------------------------------------------
+
+    def _changes(self, connection: Connection, page: Page) -> dict[UUID, Change]:
+        by_candidate: dict[UUID, list[Fact]] = {}
+        for candidate_id, fact in page.facts:
+            facts = by_candidate.get(candidate_id)
+            if facts is None:
+                by_candidate[candidate_id] = [fact]
+            else:
+                facts.append(fact)
+        regrouped = self._regroup(connection, page)
+        roots = self._roots(connection, by_candidate)
+        by_journey: dict[UUID, list[Fact]] = {}
+        for candidate_id, facts in by_candidate.items():
+            by_journey.setdefault(roots.get(candidate_id, candidate_id), []).extend(facts)
+        states = self._load(connection, list(by_journey))
+        changes: dict[UUID, Change] = {}
+        again: set[UUID] = set(regrouped)
+        for journey_id, facts in by_journey.items():
+            if journey_id in again:
+                continue
+            journey = states.get(journey_id)
+            if journey is None:
+                journey, before = Journey(), {}
+            else:
+                before = {v.table: v.open_rows(journey_id, journey) for v in self.views}
+            if len(facts) > 1:
+                facts.sort(key=order)
+            if (
+                journey.amended
+                or (facts[0].occurred_at, facts[0].position)
+                < (journey.last_at, journey.last_position)
+                or any(fact.kind in KEEPERS for fact in facts)
+            ):
+                again.add(journey_id)
+                continue
+            self._fold.apply(journey, facts, journey_id)
+            changes[journey_id] = Change(journey, before, refolded=False)
+        if again:
+            changes |= self._refold(connection, again, page.last_position)
+        return changes
+
+    def _regroup(self, connection: Connection, page: Page) -> set[UUID]:
+        """Take merges and their undoing into `journey_members`; returns the journeys concerned."""
+        merges = merges_in(page.facts)
+        if not merges:
+            return set()
+        from projections.merging import members_up_to
+
+        old = dict(connection.execute("SELECT candidate_id, journey_id FROM journey_members"))
+        members = members_up_to(connection, page.last_position)
+        new = {c: root for root, group in members.groups().items() for c in group}
+        concerned: set[UUID] = set()
+        for candidate_id in old.keys() | new.keys():
+            was, now = old.get(candidate_id, candidate_id), new.get(candidate_id, candidate_id)
+            if was != now or (candidate_id in old) != (candidate_id in new):
+                concerned |= {candidate_id, was, now}
+        connection.execute("DELETE FROM journey_members")
+        connection.execute(
+            "INSERT INTO journey_members SELECT * FROM unnest(%s::uuid[], %s::uuid[])",
+            [list(new), list(new.values())],
+        )
+        return concerned
+
+    def _roots(self, connection: Connection, candidates: dict[UUID, list[Fact]]) -> dict[UUID, UUID]:
+        return dict(
+            connection.execute(
+                "SELECT candidate_id, journey_id FROM journey_members "
+                "WHERE candidate_id = ANY(%s)",
+                [list(candidates)],
+                binary=True,
+            ).fetchall()
+        )
+
+    def _load(self, connection: Connection, journeys: list[UUID]) -> dict[UUID, Journey]:
+        rows = connection.execute(
+            "SELECT candidate_id, state FROM journeys WHERE candidate_id = ANY(%s)",
+            [journeys],
+            binary=True,
+        )
+        return {journey_id: decode_journey(state) for journey_id, state in rows}
+
+    def _refold(
+        self, connection: Connection, journeys: set[UUID], up_to: int
+    ) -> dict[UUID, Change]:
+        """Fold journeys from their first touchpoint; one absorbed elsewhere ends up empty."""
+        groups: dict[UUID, list[UUID]] = {journey_id: [] for journey_id in journeys}
+        rows = connection.execute(
+            "SELECT candidate_id, journey_id FROM journey_members "
+            "WHERE candidate_id = ANY(%(ids)s) OR journey_id = ANY(%(ids)s)",
+            {"ids": list(journeys)},
+        ).fetchall()
+        absorbed = set()
+        for candidate_id, journey_id in rows:
+            groups.setdefault(journey_id, []).append(candidate_id)
+            if candidate_id != journey_id:
+                absorbed.add(candidate_id)
+        wanted = {c for members in groups.values() for c in members} | groups.keys()
+        streams = read_streams(connection, list(wanted), up_to)
+        changes = {}
+        for journey_id, members in groups.items():
+            facts: list[Fact] = []
+            if journey_id not in absorbed:
+                for candidate_id in {journey_id, *members}:
+                    facts += streams.get(candidate_id, [])
+            changes[journey_id] = Change(fold_whole(self._fold, facts, journey_id), {}, True)
+        return changes
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def _write(self, connection: Connection, changes: dict[UUID, Change]) -> None:
+        refolded = [journey_id for journey_id, change in changes.items() if change.refolded]
+        if refolded:
+            for table in ("journeys", "deadlines", *(view.table for view in self.views)):
+                _delete(connection, table, "true", refolded)
+        connection.execute(
+            "INSERT INTO journeys SELECT * FROM unnest(%s::uuid[], %s::bytea[]) "
+            "ON CONFLICT (candidate_id) DO UPDATE SET state = excluded.state",
+            self._write_views(connection, changes),
+        )
+        touched = list(changes)
+        connection.execute(
+            "INSERT INTO alert_checks SELECT DISTINCT candidate_id FROM alerts "
+            "WHERE state <> 'resolved' AND candidate_id = ANY(%s) ON CONFLICT DO NOTHING",
+            [touched],
+        )
+        connection.execute("NOTIFY deadlines")
+
+    def _write_views(
+        self, connection: Connection, changes: dict[UUID, Change]
+    ) -> tuple[list[UUID], list[bytes]]:
+        """Write what changed of every view; returns the states to keep, once drained."""
+        deadlines: list[Row] = []
+        for view in self.views:
+            rows: list[Row] = []
+            stale: list[UUID] = []
+            for journey_id, change in changes.items():
+                journey = change.journey
+                rows += view.drain(journey_id, journey)
+                current = view.open_rows(journey_id, journey)
+                before = change.before.get(view.table)
+                if current == before:
+                    continue
+                if before:
+                    stale.append(journey_id)
+                rows += current
+                if view.subject is not None:
+                    deadlines += view.deadlines(journey_id, journey, self.meaning)
+            if stale:
+                _delete(connection, view.table, view.open_condition, stale)
+                if view.subject is not None:
+                    _delete(connection, "deadlines", f"subject = '{view.subject}'", stale)
+            if rows:
+                copy_rows(connection, view.table, view.columns, view.types, rows)
+        if deadlines:
+            copy_rows(connection, "deadlines", DEADLINE_COLUMNS, DEADLINE_TYPES, deadlines)
+        kept = {
+            journey_id: encode_journey(change.journey)
+            for journey_id, change in changes.items()
+            if change.journey.last_position
+        }
+        return list(kept), list(kept.values())
+
+
+def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journey:
+    """A journey from all of its facts, in any order."""
+    journey = Journey()
+    journey.amended = any(fact.kind in KEEPERS for fact in facts)
+    facts = effective(facts)
+    if facts:
+        fold.apply(journey, facts, journey_id)
+    return journey
+
+
+def _delete(
+    connection: Connection, table: str, condition: str, journeys: list[UUID]
+) -> None:
+    literal: LiteralString = condition  # type: ignore[assignment]  # one of our own constants
+    connection.execute(
+        sql.SQL("DELETE FROM {} WHERE candidate_id = ANY(%s) AND {}").format(
+            sql.Identifier(table), sql.SQL(literal)
+        ),
+        [journeys],
+    )
