@@ -20,7 +20,7 @@ from psycopg import sql
 from journey.database import Connection, Database
 from journey.errors import DatabaseUnavailable
 from journey.storage import JourneyDatastore
-from projections import ALL_VIEWS
+from projections.all_views import ALL_VIEWS
 from projections.effective import KEEPERS, effective, order
 from projections.fact import Fact
 from projections.feeds import fold as feeds
