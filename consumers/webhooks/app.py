@@ -1,0 +1,730 @@
+"""The receiver: `POST /webhooks/<connection>`, keep and answer, nothing more.
+
+A success code means "never lost": raw bytes, headers and arrival time are committed before it
+is sent. The path of a delivery is a plain ASGI function, since it is run for every one of them;
+the pages about the inside (`/-/health`, `/-/status`) are ordinary FastAPI.
+
+Every refusal is JSON, `{"error": code, "message": what and what to do}`, never personal. The only
+5xx is 503 with Retry-After, when a delivery could not be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+import orjson
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from consumers.ats_adapters.adapter import Adapter, Delivery, Probe
+from consumers.connections import Connection
+from consumers.errors import NotAuthentic, Unavailable
+from consumers.inbox import REFUSED_KEEP, Arrival, Status, counts, new_delivery_id
+from consumers.webhooks.group_commit import GroupCommit, Keeper
+from journey.clock import Clock
+from journey.database import Database
+from journey.errors import ConfigurationError, DatabaseUnavailable
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 1024 * 1024
+READ_FACTOR = 8
+"""An authentic delivery of up to so many times the limit is kept, though not translated."""
+RETRY_AFTER_SECONDS = 10
+
+_READ_SECONDS = 30.0
+_HELD_FACTOR = 64
+_MOST_REFUSED_WAITING = 256
+_MOST_HEADER_CHARACTERS = 8192
+# Of no use later, or somebody's password, or an address on the way.
+_WITHHELD_HEADERS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token"}
+)
+_SKIPPED_HEADERS = frozenset(
+    {
+        "accept", "accept-encoding", "accept-language", "connection", "content-length", "expect",
+        "forwarded", "host", "keep-alive", "te", "traceparent", "tracestate",
+        "transfer-encoding", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port",
+        "x-forwarded-proto", "x-real-ip", "x-request-id",
+    }
+)  # fmt: skip
+_JSON_HEADER = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One way to say no."""
+
+    status: int
+    code: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The answer as sent."""
+        return orjson.dumps({"error": self.code, "message": self.message})
+
+
+_CLOSE = (b"connection", b"close")
+_RETRY = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+
+UNKNOWN_CONNECTION = Refusal(
+    404,
+    "unknown_connection",
+    "No connection has this name; correct the address or add the connection.",
+)
+WRONG_METHOD = Refusal(
+    405,
+    "wrong_method",
+    "Deliveries are sent with POST; set the sender to POST.",
+    ((b"allow", b"POST"),),
+)
+NOT_AUTHENTIC = Refusal(
+    401,
+    "not_authentic",
+    "The signature matches no live secret of this connection; "
+    "compare the secrets of both sides and the clock.",
+)
+TOO_LARGE = Refusal(
+    413,
+    "too_large",
+    "The body is larger than this connection takes; send less, or raise JOURNEY_MAX_BODY_BYTES.",
+    (_CLOSE,),
+)
+WRONG_CONTENT_TYPE = Refusal(
+    415,
+    "wrong_content_type",
+    "The content type is not one that this connection reads; set the sender to JSON.",
+)
+NOT_JSON = Refusal(400, "not_json", "The body is not JSON; send the event as a JSON document.")
+TOO_SLOW = Refusal(
+    408, "too_slow", "The body did not arrive in time; send the delivery again.", (_CLOSE,)
+)
+NOT_STORED = Refusal(
+    503,
+    "not_stored",
+    "The delivery could not be stored; send it again later.",
+    (_RETRY,),
+)
+BUSY = Refusal(
+    503,
+    "busy",
+    "Too much is arriving at once; send the delivery again later.",
+    (_RETRY, _CLOSE),
+)
+REFUSALS = (
+    UNKNOWN_CONNECTION, WRONG_METHOD, NOT_AUTHENTIC, TOO_LARGE, WRONG_CONTENT_TYPE, NOT_JSON,
+    TOO_SLOW, NOT_STORED, BUSY,
+)  # fmt: skip
+"""Every refusal of the door, for the docs."""
+
+
+class _Refused(Exception):
+    """A request ends here, with this answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class _Gone(Exception):
+    """The sender hung up before the body was complete; nobody waits for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A connection with its adapter and success code at hand."""
+
+    connection: Connection
+    adapter: Adapter
+    success_code: int
+    success_start: dict[str, Any]
+
+
+class Receiver:
+    """The ASGI function behind `/webhooks/<connection>`."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        connections: Mapping[str, Connection],
+        adapters: Mapping[str, Adapter],
+        clock: Clock,
+        *,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._doors = {
+            name: _door(connection, adapters[connection.source])
+            for name, connection in connections.items()
+        }
+        self._held_bytes = 0
+        self._refused_waiting = 0
+
+    @property
+    def success_codes(self) -> set[int]:
+        """The codes that say "never lost", one or more."""
+        return {door.success_code for door in self._doors.values()} or {200}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            door = self._doors.get(scope["path_params"]["connection"].removesuffix("/"))
+            if door is None:
+                _refuse(UNKNOWN_CONNECTION)
+            headers = _headers(scope)
+            if scope["method"] == "POST":
+                await self._deliver(door, headers, receive, send)
+            else:
+                await _shake_hands(door, headers, scope["method"], send)
+        except _Refused as refused:
+            refusal = refused.refusal
+            body = b"" if scope["method"] == "HEAD" else refusal.body
+            await _answer(send, refusal.status, body, refusal.headers)
+        except _Gone:
+            pass
+
+    async def _deliver(
+        self, door: _Door, headers: dict[str, str], receive: Receive, send: Send
+    ) -> None:
+        held_bytes = 0
+        try:
+            message = await receive()
+            body = message.get("body", b"")
+            held_bytes = len(body)
+            self._held_bytes += held_bytes
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            if message.get("more_body", False) or held_bytes > self._max_body_bytes:
+                self._held_bytes -= held_bytes
+                held_bytes = 0
+                body = await self._read_on(door, headers, body, message, receive)
+                held_bytes = len(body)
+                self._held_bytes += held_bytes
+            delivery, probe = await self._keep(door, headers, body)
+        finally:
+            self._held_bytes -= held_bytes
+        if probe is not None:
+            await _answer_probe(send, probe, door.success_code)
+        elif door.success_code == 204:
+            await _answer(send, 204, b"", ())
+        else:
+            await send(door.success_start)
+            answer = b'{"delivery_id":"%b"}' % delivery.delivery_id.encode()
+            await send({"type": "http.response.body", "body": answer})
+
+    async def _read_on(
+        self,
+        door: _Door,
+        headers: dict[str, str],
+        body: bytes,
+        message: Mapping[str, Any],
+        receive: Receive,
+    ) -> bytes:
+        """The whole of a body that came in pieces. Raises _Refused(TOO_LARGE) past the most."""
+        most_bytes = self._max_body_bytes * READ_FACTOR
+        declared = headers.get("content-length", "")
+        size_bytes = len(body)
+        too_large = (
+            declared.isascii() and declared.isdigit() and int(declared[:19]) > most_bytes
+        ) or size_bytes > most_bytes
+        pieces = [body]
+        self._held_bytes += size_bytes
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                while not too_large and message.get("more_body", False):
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Gone
+                    piece = message.get("body", b"")
+                    pieces.append(piece)
+                    size_bytes += len(piece)
+                    self._held_bytes += len(piece)
+                    too_large = size_bytes > most_bytes
+                    if self._held_bytes > self._max_body_bytes * _HELD_FACTOR:
+                        _refuse(BUSY)
+        except TimeoutError:
+            _refuse(TOO_SLOW)
+        finally:
+            self._held_bytes -= size_bytes
+        if too_large:
+            # Whether it is authentic cannot be known without all of it.
+            delivery = self._delivery(door, headers, b"")
+            await self._keep_refused(delivery, f"the body is larger than {most_bytes} bytes")
+            _refuse(TOO_LARGE)
+        return b"".join(pieces)
+
+    async def _keep(
+        self, door: _Door, headers: dict[str, str], body: bytes
+    ) -> tuple[Delivery, Probe | None]:
+        """Verify, look once, commit. Raises _Refused when the answer is no."""
+        delivery = self._delivery(door, headers, body)
+        await self._verify(door, delivery, headers)
+        refusal: Refusal | None = None
+        probe: Probe | None = None
+        status: Status = "pending"
+        reason: str | None = None
+        content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if len(body) > self._max_body_bytes:
+            refusal, reason = TOO_LARGE, f"the body has {len(body)} bytes"
+        elif content_type and not _reads(door.adapter, content_type):
+            refusal, reason = WRONG_CONTENT_TYPE, "the content type is not one the adapter reads"
+        else:
+            document: Any | None = None
+            if not content_type or "json" in content_type:
+                try:
+                    document = orjson.loads(body)
+                except orjson.JSONDecodeError:
+                    refusal, reason = NOT_JSON, "the body is not JSON"
+            if refusal is None:
+                probe = self._probe(door, delivery, headers, document)
+                if probe is not None:
+                    status, reason = "probe", probe.name
+        if refusal is not None:
+            # Authentic, so it is kept, and can be redriven when the adapter or limit changed.
+            status = "dead"
+        try:
+            await self._keeper.keep(Arrival(delivery, status, reason))
+        except Unavailable:
+            raise _Refused(NOT_STORED) from None
+        if refusal is not None:
+            _refuse(refusal)
+        return delivery, probe
+
+    async def _verify(self, door: _Door, delivery: Delivery, headers: dict[str, str]) -> None:
+        try:
+            door.adapter.verify(
+                headers, delivery.body, door.connection.secrets, delivery.received_at
+            )
+        except NotAuthentic as error:
+            await self._keep_refused(delivery, str(error))
+            raise _Refused(NOT_AUTHENTIC) from None
+        except Exception:
+            # Our bug. The sender keeps the delivery and tries again, so nothing is lost.
+            log.exception(
+                "the adapter failed to verify a delivery",
+                delivery_id=delivery.delivery_id,
+                connection=delivery.connection,
+            )
+            await self._keep_refused(delivery, "the adapter failed to verify it")
+            raise _Refused(NOT_STORED) from None
+
+    def _probe(
+        self, door: _Door, delivery: Delivery, headers: dict[str, str], document: Any | None
+    ) -> Probe | None:
+        try:
+            return door.adapter.is_probe(headers, document, "POST")
+        except Exception:
+            # Our bug; an authentic delivery is kept all the same and looked at by ingest.
+            log.exception(
+                "the adapter failed to look for a probe",
+                delivery_id=delivery.delivery_id,
+                connection=delivery.connection,
+            )
+            return None
+
+    async def _keep_refused(self, delivery: Delivery, reason: str) -> None:
+        """Keep it to look at, if there is room: whoever floods us must not crowd others out."""
+        log.info(
+            "a delivery was refused",
+            delivery_id=delivery.delivery_id,
+            connection=delivery.connection,
+            reason=reason,
+        )
+        if self._refused_waiting >= _MOST_REFUSED_WAITING:
+            return
+        self._refused_waiting += 1
+        try:
+            # It is refused all the same when it cannot be stored.
+            with contextlib.suppress(Unavailable):
+                await self._keeper.keep(Arrival(delivery, "refused", reason))
+        finally:
+            self._refused_waiting -= 1
+
+    def _delivery(self, door: _Door, headers: dict[str, str], body: bytes) -> Delivery:
+        now = self._clock.now()
+        connection = door.connection
+        return Delivery(
+            new_delivery_id(now),
+            connection.name,
+            connection.source,
+            now,
+            _kept_headers(headers),
+            body,
+        )
+
+
+def _door(connection: Connection, adapter: Adapter) -> _Door:
+    code = connection.success_code or adapter.success_code
+    # {"delivery_id":"<36 characters>"}
+    start = _start(code, ((b"content-length", b"54"), _JSON_HEADER))
+    return _Door(connection, adapter, code, start)
+
+
+def _refuse(refusal: Refusal) -> NoReturn:
+    raise _Refused(refusal)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Headers as text with lower-case names; one that came twice is joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name = raw_name.decode("latin-1")
+        value = raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _kept_headers(headers: dict[str, str]) -> dict[str, str]:
+    """What of the headers is stored: enough to translate and to look into, no passwords."""
+    kept: dict[str, str] = {}
+    room = _MOST_HEADER_CHARACTERS
+    for name, value in headers.items():
+        if name in _SKIPPED_HEADERS:
+            continue
+        kept_value = "(not kept)" if name in _WITHHELD_HEADERS else value
+        room -= len(name) + len(kept_value)
+        if room < 0:
+            kept["journey-headers"] = "(more were not kept)"
+            break
+        kept[name] = kept_value
+    return kept
+
+
+def _reads(adapter: Adapter, content_type: str) -> bool:
+    return not adapter.content_types or content_type in adapter.content_types
+
+
+async def _shake_hands(door: _Door, headers: dict[str, str], method: str, send: Send) -> None:
+    """Answer a handshake that is not a POST. Nobody signs these, and nothing of them is kept."""
+    try:
+        probe = door.adapter.is_probe(headers, None, method)
+    except Exception:
+        log.exception("the adapter failed to look for a probe", connection=door.connection.name)
+        probe = None
+    if probe is None:
+        _refuse(WRONG_METHOD)
+    if method == "HEAD":
+        probe = Probe(probe.name, probe.status, probe.headers, b"", probe.content_type)
+    await _answer_probe(send, probe, door.success_code)
+
+
+async def _answer_probe(send: Send, probe: Probe, success_code: int) -> None:
+    headers = tuple(
+        (name.lower().encode("latin-1", "ignore"), value.encode("latin-1", "ignore"))
+        for name, value in probe.headers.items()
+    )
+    content_type = probe.content_type.encode("latin-1", "ignore")
+    await _answer(send, probe.status or success_code, probe.body, headers, content_type)
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    headers: tuple[tuple[bytes, bytes], ...],
+    content_type: bytes = b"application/json",
+) -> None:
+    own: list[tuple[bytes, bytes]] = []
+    if status != 204:
+        own.append((b"content-length", str(len(body)).encode()))
+    if body:
+        own.append((b"content-type", content_type))
+    await send(_start(status, (*own, *headers)))
+    await send({"type": "http.response.body", "body": body if status != 204 else b""})
+
+
+def _start(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> dict[str, Any]:
+    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+
+
+# --- the app around it ------------------------------------------------------------------------
+
+
+def create_app(
+    database: Database,
+    connections: Mapping[str, Connection],
+    adapters: Mapping[str, Adapter],
+    clock: Clock,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    refused_keep: int = REFUSED_KEEP,
+    keeper: Keeper | None = None,
+    status: Callable[[], Mapping[str, Any]] | None = None,
+) -> FastAPI:
+    """The receiver as a web app. Every connection's `source` must be in `adapters`.
+
+    `status` adds what other parts know (positions and lag of projections) to `/-/status`; it is
+    called in a thread and may raise DatabaseUnavailable. `keeper` replaces the group commit.
+    """
+    keeper = keeper or GroupCommit(database, refused_keep=refused_keep)
+    receiver = Receiver(keeper, connections, adapters, clock, max_body_bytes=max_body_bytes)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        keeper.start()
+        try:
+            yield
+        finally:
+            await keeper.close()
+
+    app = FastAPI(
+        title="candidate journey: receiver",
+        description="Where systems deliver what happened to candidates.",
+        version="1",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/-/openapi.json",
+    )
+    app.router.routes.append(Route("/webhooks/{connection:path}", cast(Any, receiver)))
+    _add_inside_pages(app, database, status)
+    _add_error_answers(app)
+    made_by_fastapi = app.openapi
+    entry = _openapi_entry(sorted(connections), receiver.success_codes)
+
+    def openapi() -> dict[str, Any]:
+        document = made_by_fastapi()
+        document["paths"].setdefault("/webhooks/{connection}", entry)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _add_inside_pages(
+    app: FastAPI, database: Database, status: Callable[[], Mapping[str, Any]] | None
+) -> None:
+    away = JSONResponse(
+        orjson.loads(
+            Refusal(503, "database_away", "The database does not answer; start it or wait.").body
+        ),
+        503,
+        {"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+    answers: dict[int | str, dict[str, Any]] = {503: {"description": "The database is away."}}
+
+    def look() -> dict[str, Any]:
+        with database.transaction() as connection:
+            row = connection.execute("SELECT position FROM log_head").fetchone()
+            found: dict[str, Any] = {
+                "inbox": counts(connection),
+                "log": {"position": row[0] if row else 0},
+            }
+        return {**found, **(status() if status else {})}
+
+    @app.get("/-/health", responses=answers)
+    def health() -> JSONResponse:
+        """Whether a delivery that comes now could be stored."""
+        try:
+            with database.connect(autocommit=True) as connection:
+                connection.execute("SELECT 1")
+        except DatabaseUnavailable:
+            return away
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/-/status.json", responses=answers)
+    def status_as_json() -> JSONResponse:
+        """Deliveries by status, the log's position, and how far everything else is."""
+        try:
+            return JSONResponse(look())
+        except DatabaseUnavailable:
+            return away
+
+    @app.get("/-/status", response_class=HTMLResponse, responses=answers)
+    def status_as_page() -> HTMLResponse | JSONResponse:
+        """The same to read."""
+        try:
+            return HTMLResponse(_status_page(look()))
+        except DatabaseUnavailable:
+            return away
+
+
+def _status_page(found: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+        for name, value in _flat(found)
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Status</title>"
+        f"<h1>Status</h1><table>{rows}</table>"
+        '<p><a href="/-/status.json">The same as JSON</a></p></html>'
+    )
+
+
+def _flat(found: Any, name: str = "") -> list[tuple[str, str]]:
+    if isinstance(found, Mapping):
+        return [
+            line for key, value in found.items() for line in _flat(value, f"{name} {key}".strip())
+        ]
+    return [(name, str(found))]
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    """Errors of the framework in the one shape of all our errors."""
+    messages = {
+        404: ("not_found", "There is nothing at this address; deliveries go to /webhooks/<name>."),
+        405: ("wrong_method", "This address is read with GET."),
+    }
+
+    @app.exception_handler(HTTPException)
+    async def say(request: Request, error: HTTPException) -> JSONResponse:
+        code, message = messages.get(
+            error.status_code, ("bad_request", "The request cannot be read; correct it.")
+        )
+        return JSONResponse(
+            {"error": code, "message": message}, error.status_code, dict(error.headers or {})
+        )
+
+
+def _openapi_entry(connections: list[str], success_codes: set[int]) -> dict[str, Any]:
+    """What OpenAPI says of the door. Built by hand, since FastAPI does not see the route."""
+    error = {
+        "type": "object",
+        "required": ["error", "message"],
+        "properties": {"error": {"type": "string"}, "message": {"type": "string"}},
+    }
+    kept = {
+        "type": "object",
+        "required": ["delivery_id"],
+        "properties": {"delivery_id": {"type": "string", "format": "uuid"}},
+    }
+    refusals: dict[str, Any] = {}
+    for refusal in REFUSALS:
+        refusals[str(refusal.status)] = {
+            "description": refusal.message,
+            "content": {"application/json": {"schema": error}},
+        }
+    return {
+        "parameters": [
+            {
+                "name": "connection",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+                "examples": {name: {"value": name} for name in connections},
+            }
+        ],
+        "post": {
+            "summary": "Deliver an event",
+            "operationId": "deliver",
+            "description": "Signed as the connection's system signs. The success code is the one "
+            "that system expects, 200 unless the connection says otherwise.",
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "responses": {
+                **{
+                    str(code): {
+                        "description": "Kept; never lost.",
+                        "content": {"application/json": {"schema": kept}},
+                    }
+                    for code in sorted(success_codes)
+                },
+                **refusals,
+            },
+        },
+    }
+
+
+# --- the process ------------------------------------------------------------------------------
+
+
+class ReceiverServer:
+    """uvicorn around an app, in this thread or another, ended cleanly.
+
+    On SIGTERM or SIGINT (in the main thread), or `stop()` from anywhere: no new requests, those
+    in hand are answered, the group commit writes what waits, then `run` returns.
+    """
+
+    def __init__(self, app: FastAPI, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                loop="auto",
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=20,
+            )
+        )
+
+    def run(self, *, ready: Callable[[int], None] | None = None) -> None:
+        """Serve until told to stop. `ready` is called with the port once it is open.
+
+        Raises ConfigurationError when the address cannot be had.
+        """
+        with self._bind() as listening:
+            port = int(listening.getsockname()[1])
+            factory = self._server.config.get_loop_factory()
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(self._serve(listening, port, ready))
+
+    def stop(self) -> None:
+        """Ask `run` to end."""
+        self._server.should_exit = True
+
+    def _bind(self) -> socket.socket:
+        host, port = self._server.config.host, self._server.config.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family, backlog=2048)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{host}:{port} cannot be listened on ({error.strerror}); set JOURNEY_HOST or "
+                "JOURNEY_PORT to a free address"
+            ) from None
+
+    async def _serve(
+        self, listening: socket.socket, port: int, ready: Callable[[int], None] | None
+    ) -> None:
+        announcing = asyncio.create_task(self._announce(port, ready)) if ready else None
+        try:
+            await self._server.serve(sockets=[listening])
+        finally:
+            if announcing is not None:
+                announcing.cancel()
+
+    async def _announce(self, port: int, ready: Callable[[int], None]) -> None:
+        while not self._server.started:
+            await asyncio.sleep(0.01)
+        ready(port)
+
+
+def serve_receiver(
+    app: FastAPI, *, host: str, port: int, ready: Callable[[int], None] | None = None
+) -> None:
+    """Serve the app in the main thread until SIGTERM or SIGINT; returns when all is written."""
+    server = ReceiverServer(app, host=host, port=port)
+    # uvicorn raises the signal again once it is done, to end the process with the code that the
+    # signal has by itself. Ended as asked is a success, so the second one is let go.
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for number in before:
+            signal.signal(number, lambda *_: None)
+        server.run(ready=ready)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
