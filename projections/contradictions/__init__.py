@@ -1,0 +1,1 @@
+"""What may not follow what: rules as data, incremental monitors, findings with their evidence."""
