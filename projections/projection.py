@@ -7,7 +7,7 @@ runner and the rebuild write them, and nothing else does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from projections.contradictions.fold import CompiledRules, ContradictionState
+from projections.contradictions.rule import NotSuccession, SilenceFirst
 from projections.fact import Fact
 from projections.journey_map import fold as journey_map
 from projections.silence import fold as silence
@@ -58,13 +59,20 @@ class JourneyFold:
 
     def __init__(self, meaning: Meaning) -> None:
         self._rules = meaning.rules
+        self._needs_silence = frozenset(
+            kind
+            for rule in meaning.rules.rules.values()
+            if isinstance(rule, NotSuccession) and isinstance(rule.first, SilenceFirst)
+            for selector in rule.then
+            for kind in selector.chosen()
+        )
 
     def apply(self, journey: Journey, facts: Sequence[Fact], candidate_id: UUID) -> None:
         """Take facts that follow the journey's last one, in order (changes the state in place)."""
         check = self._rules.apply
         contradictions, silences, mapped = journey.contradictions, journey.silence, journey.map
         listen, draw = silence.apply, journey_map.apply
-        needs_silence = self._rules.needs_silence
+        needs_silence = self._needs_silence
         for fact in facts:
             # Rules see the silence as it stood just before the fact.
             kind = fact.kind
@@ -82,38 +90,57 @@ class JourneyFold:
 _NO_SILENCES: dict[str, datetime] = {}
 
 
-class View(Protocol):
-    """The rows one projection keeps of a journey, in one table.
+@dataclass(slots=True)
+class Changes:
+    """What one journey's step changes in one table.
 
-    `open_rows` may still change and are replaced whenever they differ; `drain` gives those that
-    became final since it was last called. `deadlines` are when open rows become somebody's
-    business. `open_condition` is the SQL that tells open rows from final ones.
+    `rows` are to be there, `stale` are keys (within the journey) whose old rows are not; a row
+    that replaces another stands in both. `deadlines` follow from the rows.
     """
 
-    name: str
-    table: str
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
-    open_condition: str
-    subject: str | None
+    rows: list[Row]
+    stale: Sequence[tuple[str, ...]]
+    deadlines: list[Row]
 
-    def open_rows(self, journey_id: UUID, journey: Journey) -> list[Row]:
-        """Rows that may still change."""
+
+class View(Protocol):
+    """The rows one projection keeps of a journey, in one table."""
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
         ...
 
-    def drain(self, journey_id: UUID, journey: Journey) -> list[Row]:
-        """Rows that became final; each is given once."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns, `candidate_id` first."""
         ...
 
-    def deadlines(self, journey_id: UUID, journey: Journey, meaning: Meaning) -> Iterable[Row]:
-        """Rows of table `deadlines` that follow from the open rows."""
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Their Postgres types."""
+        ...
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that tell the rows of one journey apart; all text."""
+        ...
+
+    def snapshot(self, journey_id: UUID, journey: Journey) -> list[Row]:
+        """The rows as they stand, as far as `changes` compares with them."""
+        ...
+
+    def changes(
+        self, journey_id: UUID, before: list[Row], journey: Journey, meaning: Meaning
+    ) -> Changes:
+        """What differs from the snapshot taken before the facts were folded; drains the state."""
         ...
 
 
 DEADLINE_COLUMNS = (
     "due_at", "subject", "candidate_id", "application_id", "name", "level", "alert_key", "since",
-    "evidence",
+    "evidence", "row_key",
 )  # fmt: skip
 DEADLINE_TYPES = (
-    "timestamptz", "text", "uuid", "text", "text", "text", "text", "timestamptz", "jsonb",
+    "timestamptz", "text", "uuid", "text", "text", "text", "text", "timestamptz", "jsonb", "text",
 )  # fmt: skip

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import LiteralString
 from uuid import UUID
 
+import psycopg
 import structlog
 from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
@@ -25,7 +25,7 @@ from projections.effective import KEEPERS, effective, order
 from projections.fact import Fact
 from projections.feeds import fold as feeds
 from projections.feeds.view import add_feeds
-from projections.merging import merges_in
+from projections.merging import members_up_to, merges_in
 from projections.projection import (
     DEADLINE_COLUMNS,
     DEADLINE_TYPES,
@@ -60,12 +60,19 @@ class ViewTracking(PostgresTrackingRecorder):
 
     def lock(self, connection: Connection) -> int:
         """The position, locked until the end of the transaction; 0 at the start."""
+        return self.lock_in(connection, self.datastore.schema)
+
+    def lock_in(self, connection: Connection, schema: str) -> int:
+        """`lock` for the tables of a schema that need not be first on the connection's path."""
+        table = sql.Identifier(schema, self.tracking_table_name)
         connection.execute(
-            "INSERT INTO projection_tracking VALUES (%s, 0) ON CONFLICT DO NOTHING", [TRACKED]
+            sql.SQL("INSERT INTO {} VALUES (%s, 0) ON CONFLICT DO NOTHING").format(table),
+            [TRACKED],
         )
         row = connection.execute(
-            "SELECT notification_id FROM projection_tracking WHERE application_name = %s "
-            "FOR UPDATE",
+            sql.SQL("SELECT notification_id FROM {} WHERE application_name = %s FOR UPDATE").format(
+                table
+            ),
             [TRACKED],
         ).fetchone()
         assert row is not None
@@ -153,8 +160,6 @@ class Runner:
                 stop.wait(0.5)
 
     def _run_listening(self, listener: Connection, stop: threading.Event) -> None:
-        import psycopg
-
         while not stop.is_set():
             stepped = self.step()
             if stepped.touchpoints:
@@ -196,7 +201,7 @@ class Runner:
             if journey is None:
                 journey, before = Journey(), {}
             else:
-                before = {v.table: v.open_rows(journey_id, journey) for v in self.views}
+                before = {v.table: v.snapshot(journey_id, journey) for v in self.views}
             if len(facts) > 1:
                 facts.sort(key=order)
             if (
@@ -218,9 +223,8 @@ class Runner:
         merges = merges_in(page.facts)
         if not merges:
             return set()
-        from projections.merging import members_up_to
-
-        old = dict(connection.execute("SELECT candidate_id, journey_id FROM journey_members"))
+        rows = connection.execute("SELECT candidate_id, journey_id FROM journey_members")
+        old: dict[UUID, UUID] = dict(rows.fetchall())
         members = members_up_to(connection, page.last_position)
         new = {c: root for root, group in members.groups().items() for c in group}
         concerned: set[UUID] = set()
@@ -235,11 +239,12 @@ class Runner:
         )
         return concerned
 
-    def _roots(self, connection: Connection, candidates: dict[UUID, list[Fact]]) -> dict[UUID, UUID]:
+    def _roots(
+        self, connection: Connection, candidates: dict[UUID, list[Fact]]
+    ) -> dict[UUID, UUID]:
         return dict(
             connection.execute(
-                "SELECT candidate_id, journey_id FROM journey_members "
-                "WHERE candidate_id = ANY(%s)",
+                "SELECT candidate_id, journey_id FROM journey_members WHERE candidate_id = ANY(%s)",
                 [list(candidates)],
                 binary=True,
             ).fetchall()
@@ -285,7 +290,7 @@ class Runner:
         refolded = [journey_id for journey_id, change in changes.items() if change.refolded]
         if refolded:
             for table in ("journeys", "deadlines", *(view.table for view in self.views)):
-                _delete(connection, table, "true", refolded)
+                _delete_journeys(connection, table, refolded)
         connection.execute(
             "INSERT INTO journeys SELECT * FROM unnest(%s::uuid[], %s::bytea[]) "
             "ON CONFLICT (candidate_id) DO UPDATE SET state = excluded.state",
@@ -306,23 +311,16 @@ class Runner:
         deadlines: list[Row] = []
         for view in self.views:
             rows: list[Row] = []
-            stale: list[UUID] = []
+            stale: list[tuple[object, ...]] = []
             for journey_id, change in changes.items():
-                journey = change.journey
-                rows += view.drain(journey_id, journey)
-                current = view.open_rows(journey_id, journey)
-                before = change.before.get(view.table)
-                if current == before:
-                    continue
-                if before:
-                    stale.append(journey_id)
-                rows += current
-                if view.subject is not None:
-                    deadlines += view.deadlines(journey_id, journey, self.meaning)
+                before = change.before.get(view.table, [])
+                changed = view.changes(journey_id, before, change.journey, self.meaning)
+                rows += changed.rows
+                deadlines += changed.deadlines
+                if not change.refolded:
+                    stale += [(journey_id, *key) for key in changed.stale]
             if stale:
-                _delete(connection, view.table, view.open_condition, stale)
-                if view.subject is not None:
-                    _delete(connection, "deadlines", f"subject = '{view.subject}'", stale)
+                _delete_stale(connection, view, stale)
             if rows:
                 copy_rows(connection, view.table, view.columns, view.types, rows)
         if deadlines:
@@ -345,13 +343,32 @@ def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journe
     return journey
 
 
-def _delete(
-    connection: Connection, table: str, condition: str, journeys: list[UUID]
-) -> None:
-    literal: LiteralString = condition  # type: ignore[assignment]  # one of our own constants
+def _delete_journeys(connection: Connection, table: str, journeys: list[UUID]) -> None:
     connection.execute(
-        sql.SQL("DELETE FROM {} WHERE candidate_id = ANY(%s) AND {}").format(
-            sql.Identifier(table), sql.SQL(literal)
-        ),
+        sql.SQL("DELETE FROM {} WHERE candidate_id = ANY(%s)").format(sql.Identifier(table)),
         [journeys],
+    )
+
+
+def _delete_stale(connection: Connection, view: View, stale: list[tuple[object, ...]]) -> None:
+    """Take rows away by journey and key, and the deadlines that followed from them."""
+    key = sql.SQL(", ").join(map(sql.Identifier, view.key))
+    journeys, *keys = map(list, zip(*stale, strict=True))
+    connection.execute(
+        sql.SQL(
+            "DELETE FROM {table} t USING unnest(%s::uuid[]{arrays}) AS s (candidate_id, {key}) "
+            "WHERE (t.candidate_id, {mine}) = (s.candidate_id, {theirs})"
+        ).format(
+            table=sql.Identifier(view.table),
+            arrays=sql.SQL(", %s::text[]" * len(view.key)),
+            key=key,
+            mine=sql.SQL(", ").join(sql.Identifier("t", column) for column in view.key),
+            theirs=sql.SQL(", ").join(sql.Identifier("s", column) for column in view.key),
+        ),
+        [journeys, *keys],
+    )
+    connection.execute(
+        "DELETE FROM deadlines d USING unnest(%s::uuid[], %s::text[]) AS s (candidate_id, key) "
+        "WHERE d.candidate_id = s.candidate_id AND d.row_key = s.key",
+        [journeys, ["/".join(map(str, row[1:])) for row in stale]],
     )

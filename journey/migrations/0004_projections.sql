@@ -85,6 +85,7 @@ CREATE TABLE deadlines (
     alert_key text NOT NULL,         -- same for every level of one alert
     since timestamptz NOT NULL,
     evidence jsonb NOT NULL,         -- [{"id":…,"kind":…,"at":…}, …]
+    row_key text NOT NULL DEFAULT '',  -- the silence or finding it follows from, within the journey
     PRIMARY KEY (candidate_id, alert_key, level)
 );
 CREATE INDEX deadlines_due_idx ON deadlines (due_at);

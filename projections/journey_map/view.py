@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from uuid import UUID
 
-from projections.projection import Journey, Meaning, Row
+from projections.projection import Changes, Journey, Meaning, Row
 
 
 class JourneyMapView:
@@ -22,10 +21,9 @@ class JourneyMapView:
         "uuid", "text", "text", "text", "text", "text", "text", "timestamptz", "timestamptz",
         "timestamptz", "timestamptz", "int4", "int4", "int4", "jsonb",
     )  # fmt: skip
-    open_condition = "true"
-    subject = None
+    key = ("application_id",)
 
-    def open_rows(self, journey_id: UUID, journey: Journey) -> list[Row]:
+    def snapshot(self, journey_id: UUID, journey: Journey) -> list[Row]:
         """A row an application; any of them may change with the next touchpoint."""
         return [
             (
@@ -36,10 +34,13 @@ class JourneyMapView:
             for application_id, m in journey.map.items()
         ]  # fmt: skip
 
-    def drain(self, journey_id: UUID, journey: Journey) -> list[Row]:
-        """None: an application can always be reopened."""
-        return []
-
-    def deadlines(self, journey_id: UUID, journey: Journey, meaning: Meaning) -> Iterable[Row]:
-        """None: a map judges nothing."""
-        return ()
+    def changes(
+        self, journey_id: UUID, before: list[Row], journey: Journey, meaning: Meaning
+    ) -> Changes:
+        """The applications that differ."""
+        rows = self.snapshot(journey_id, journey)
+        if not before:
+            return Changes(rows, [], [])
+        known = {row[1]: row for row in before}
+        changed = [row for row in rows if known.get(row[1]) != row]
+        return Changes(changed, [(row[1],) for row in changed if row[1] in known], [])

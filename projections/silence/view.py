@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
 
-from projections.projection import Journey, Meaning, Row
-from projections.silence.deadlines import deadlines
+from projections.projection import Changes, Journey, Meaning, Row
+from projections.silence.deadlines import deadlines as deadlines_of
 from projections.silence.fold import row_of
+from projections.silence.rows import SilenceRow
 
 
 class SilenceView:
@@ -22,13 +22,12 @@ class SilenceView:
         "ended_kind", "job_id", "stage", "source", "last_interview_at", "interviews", "chases",
     )  # fmt: skip
     types = (
-        "uuid", "text", "uuid", "text", "timestamptz", "timestamptz", "uuid", "text", "text",
+        "uuid", "text", "text", "text", "timestamptz", "timestamptz", "text", "text", "text",
         "text", "text", "timestamptz", "int4", "int4",
     )  # fmt: skip
-    open_condition = "until IS NULL"
-    subject = "silence"
+    key = ("application_id", "began_by")
 
-    def open_rows(self, journey_id: UUID, journey: Journey) -> list[Row]:
+    def snapshot(self, journey_id: UUID, journey: Journey) -> list[Row]:
         """The silence each application is in now, if any."""
         return [
             msgspec.structs.astuple(row_of(journey_id, application_id, waiting))
@@ -36,18 +35,38 @@ class SilenceView:
             if waiting.since is not None
         ]
 
-    def drain(self, journey_id: UUID, journey: Journey) -> list[Row]:
-        """Silences that ended."""
+    def changes(
+        self, journey_id: UUID, before: list[Row], journey: Journey, meaning: Meaning
+    ) -> Changes:
+        """Silences that ended, and open ones that are new or differ."""
+        rows = self.snapshot(journey_id, journey)
+        if before:
+            rows, stale = _difference(before, rows)
+        else:
+            stale = []
+        deadlines = [
+            (*msgspec.structs.astuple(deadline), row_key(row))
+            for row in rows
+            for deadline in deadlines_of(_silence(row), meaning.policies)
+        ]
         finished = journey.silence.finished
-        if not finished:
-            return []
-        journey.silence.finished = []
-        return [msgspec.structs.astuple(row) for row in finished]
+        if finished:
+            rows = rows + [msgspec.structs.astuple(row) for row in finished]
+            journey.silence.finished = []
+        return Changes(rows, stale, deadlines)
 
-    def deadlines(self, journey_id: UUID, journey: Journey, meaning: Meaning) -> Iterable[Row]:
-        """When each open silence reaches each level of each policy it falls under."""
-        for application_id, waiting in journey.silence.applications.items():
-            if waiting.since is not None:
-                row = row_of(journey_id, application_id, waiting)
-                for deadline in deadlines(row, meaning.policies):
-                    yield msgspec.structs.astuple(deadline)
+
+def row_key(row: Row) -> str:
+    """What a silence is called within its journey."""
+    return f"{row[1]}/{row[2]}"
+
+
+def _silence(row: Row) -> SilenceRow:
+    return SilenceRow(**dict(zip(SilenceView.columns, row, strict=True)))
+
+
+def _difference(before: list[Row], after: list[Row]) -> tuple[list[Row], list[tuple[str, ...]]]:
+    known = {(row[1], row[2]): row for row in before}
+    changed = [row for row in after if known.get((row[1], row[2])) != row]
+    standing = {(row[1], row[2]) for row in after} - {(row[1], row[2]) for row in changed}
+    return changed, [key for key in known if key not in standing]

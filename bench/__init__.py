@@ -1,0 +1,1 @@
+"""Measurements beside their peers; `python -m bench` prints one JSON line a figure."""

@@ -1,0 +1,373 @@
+"""Build every projection anew beside the live one, catch up, compare, swap in one transaction.
+
+The log is read in stream order, each journey contiguous, folded in memory and written once with
+COPY, in parallel by ranges of candidate id. Readers never see a gap; a rebuild killed at any
+moment leaves the live tables as they were. It sends nothing: deadlines that had passed and were
+not waiting in the live table stay silent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing import Queue, get_context
+from typing import Any
+from uuid import UUID
+
+import structlog
+from psycopg import sql
+
+from journey.database import Connection, Database
+from journey.errors import JourneyError
+from projections.all_views import ALL_VIEWS
+from projections.fact import Fact
+from projections.feeds import fold as feeds
+from projections.feeds.view import add_feeds
+from projections.merging import Members, members_up_to
+from projections.projection import (
+    DEADLINE_COLUMNS,
+    DEADLINE_TYPES,
+    Journey,
+    JourneyFold,
+    Meaning,
+    Row,
+    encode_journey,
+)
+from projections.reading import read_streams, stream_range
+from projections.runner import Runner, ViewTracking, fold_whole
+from projections.writing import copy_rows, copy_statement, use_fast_json
+
+log = structlog.get_logger()
+
+TABLES = (
+    "journeys", "journey_members", "deadlines", "feeds",
+    *(view.table for view in ALL_VIEWS),
+)  # fmt: skip
+"""What a rebuild makes anew and swaps in. The position is moved, not swapped: a live runner waits on it."""
+
+_ALL_ONES = (1 << 128) - 1
+_REBUILD_LOCK = 0x7265627569
+Progress = Callable[[int, int], None]
+"""Called with (touchpoints done, touchpoints in all)."""
+
+
+class RebuildRunning(JourneyError):
+    """Another rebuild of this tenant is running; wait for it or stop it."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild did. `differences`: table → rows that the live table had otherwise."""
+
+    touchpoints: int
+    journeys: int
+    seconds: float
+    position: int
+    differences: dict[str, int]
+
+
+def rebuild(
+    database: Database,
+    meaning: Meaning,
+    now: datetime,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+) -> Rebuilt:
+    """Rebuild every projection with `jobs` processes and swap it in, unless `dry_run`.
+
+    `now` decides which deadlines have passed. Raises RebuildRunning, DatabaseUnavailable.
+    """
+    started = time.perf_counter()
+    beside = database.beside(f"{database.schema}_rebuild")
+    with _only_one(database), contextlib.closing(beside):
+        position, total = _make_tables(database, beside)
+        report = progress or _no_progress
+        report(0, total)
+        journeys = _fold_all(beside, meaning, position, total, jobs, report)
+        _set_position(beside, position)
+        runner = Runner(beside, meaning)
+        runner.catch_up()
+        with beside.connect() as connection:
+            for table in TABLES:
+                connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table)))
+            connection.commit()
+        differences, position = _swap(database, beside, runner, now, dry_run)
+    return Rebuilt(total, journeys, time.perf_counter() - started, position, differences)
+
+
+def _no_progress(done: int, total: int) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def _only_one(database: Database) -> Iterator[None]:
+    with database.connect(autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", [_REBUILD_LOCK % 2**31]
+        ).fetchone()
+        if row is None or not row[0]:
+            raise RebuildRunning("another rebuild is running; wait for it to end or stop it")
+        yield
+
+
+def _make_tables(database: Database, beside: Database) -> tuple[int, int]:
+    """Fresh tables in a schema of their own; returns the log's position and its length."""
+    with database.connect() as connection:
+        schema = sql.Identifier(beside.schema)
+        # Left over from a rebuild that was killed.
+        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(schema))
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+        for table in (*TABLES, "projection_tracking"):
+            connection.execute(
+                sql.SQL("CREATE TABLE {}.{} (LIKE {} INCLUDING ALL)").format(
+                    schema, sql.Identifier(table), sql.Identifier(table)
+                )
+            )
+        row = connection.execute("SELECT position FROM log_head").fetchone()
+        assert row is not None
+        return row[0], row[0]
+
+
+def _set_position(beside: Database, position: int) -> None:
+    with beside.transaction() as connection:
+        connection.execute("INSERT INTO projection_tracking VALUES ('__migration__', 1)")
+        tracking = ViewTracking(beside)
+        tracking.lock(connection)
+        if position:
+            tracking.move(connection, position)
+
+
+# --- folding everything ---------------------------------------------------------------------
+
+
+def _fold_all(
+    beside: Database, meaning: Meaning, position: int, total: int, jobs: int, report: Progress
+) -> int:
+    if jobs <= 1:
+        done = 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            done += more
+            report(done, total)
+
+        part = fold_range(beside, meaning, position, 0, 1, count)
+        parts = [part]
+    else:
+        parts = _fold_in_processes(beside, meaning, position, total, jobs, report)
+    sums: feeds.FeedState = {}
+    for _, part_sums in parts:
+        feeds.merge(sums, part_sums)
+    with beside.transaction() as connection:
+        if sums:
+            add_feeds(connection, sums)
+        members = members_up_to(connection, position)
+        pairs = [(c, root) for root, group in members.groups().items() for c in group]
+        copy_rows(connection, "journey_members", *_MEMBERS, pairs)
+    return sum(count for count, _ in parts)
+
+
+_MEMBERS = (("candidate_id", "journey_id"), ("uuid", "uuid"))
+
+
+def _fold_in_processes(
+    beside: Database, meaning: Meaning, position: int, total: int, jobs: int, report: Progress
+) -> list[tuple[int, feeds.FeedState]]:
+    context = get_context("spawn")
+    steps: Queue[int] = context.Queue()
+    done = 0
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_remember_queue, initargs=(steps,)
+    ) as pool:
+        futures = [
+            pool.submit(_fold_range_elsewhere, beside, meaning, position, index, jobs)
+            for index in range(jobs)
+        ]
+        while not all(future.done() for future in futures):
+            with contextlib.suppress(Exception):
+                done += steps.get(timeout=0.2)
+                report(done, total)
+        return [future.result() for future in futures]
+
+
+_steps: Any = None
+
+
+def _remember_queue(steps: Any) -> None:
+    global _steps
+    _steps = steps
+
+
+def _fold_range_elsewhere(
+    beside: Database, meaning: Meaning, position: int, index: int, of: int
+) -> tuple[int, feeds.FeedState]:
+    return fold_range(beside, meaning, position, index, of, _steps.put)
+
+
+def fold_range(
+    beside: Database,
+    meaning: Meaning,
+    position: int,
+    index: int,
+    of: int,
+    count: Callable[[int], None],
+) -> tuple[int, feeds.FeedState]:
+    """Fold part `index` of `of` equal ranges of candidate ids into the fresh tables.
+
+    Returns journeys folded and the feeds' sums. Merged journeys are folded by the part that their
+    root falls into. `count` is told how many touchpoints were folded since it was last told.
+    """
+    low, high = _range(index, of)
+    fold = JourneyFold(meaning)
+    sums: feeds.FeedState = {}
+    journeys = waiting = 0
+    with beside.connect() as reader, _Writers(beside) as writers:
+        members = members_up_to(reader, position)
+        merged = {c for group in members.groups().values() for c in group}
+        for candidate_id, facts in stream_range(reader, low, high, position):
+            feeds.apply(sums, facts)
+            waiting += len(facts)
+            if candidate_id in merged:
+                continue
+            journeys += 1
+            writers.write(candidate_id, fold_whole(fold, facts, candidate_id), meaning)
+            if waiting >= 5_000:
+                count(waiting)
+                waiting = 0
+        for journey_id, facts in _merged_journeys(reader, members, low, high, position):
+            journeys += 1
+            writers.write(journey_id, fold_whole(fold, facts, journey_id), meaning)
+    count(waiting)
+    return journeys, sums
+
+
+def _range(index: int, of: int) -> tuple[UUID, UUID]:
+    step = (_ALL_ONES + 1) // of
+    low = index * step
+    high = _ALL_ONES if index == of - 1 else low + step - 1
+    return UUID(int=low), UUID(int=high)
+
+
+def _merged_journeys(
+    connection: Connection, members: Members, low: UUID, high: UUID, position: int
+) -> Iterator[tuple[UUID, list[Fact]]]:
+    groups = [(root, group) for root, group in members.groups().items() if low <= root <= high]
+    for start in range(0, len(groups), 500):
+        batch = groups[start : start + 500]
+        streams = read_streams(connection, [c for _, group in batch for c in group], position)
+        for root, group in batch:
+            yield root, [fact for candidate in group for fact in streams.get(candidate, [])]
+
+
+class _Writers:
+    """One connection and one open COPY a table, so that rows stream out as journeys are folded."""
+
+    def __init__(self, beside: Database) -> None:
+        self._beside = beside
+        self._stack = contextlib.ExitStack()
+        self._put: dict[str, Callable[[Row], None]] = {}
+
+    def __enter__(self) -> _Writers:
+        self._open("journeys", ("candidate_id", "state"), ("uuid", "bytea"))
+        self._open("deadlines", DEADLINE_COLUMNS, DEADLINE_TYPES)
+        for view in ALL_VIEWS:
+            self._open(view.table, view.columns, view.types)
+        return self
+
+    def _open(self, table: str, columns: Sequence[str], types: Sequence[str]) -> None:
+        connection = self._stack.enter_context(self._beside.connect())
+        use_fast_json(connection)
+        copy = self._stack.enter_context(connection.cursor().copy(copy_statement(table, columns)))
+        copy.set_types(types)
+        self._put[table] = copy.write_row
+
+    def write(self, journey_id: UUID, journey: Journey, meaning: Meaning) -> None:
+        """Every row of one journey."""
+        put_deadline = self._put["deadlines"]
+        for view in ALL_VIEWS:
+            put = self._put[view.table]
+            changes = view.changes(journey_id, [], journey, meaning)
+            for row in changes.rows:
+                put(row)
+            for row in changes.deadlines:
+                put_deadline(row)
+        self._put["journeys"]((journey_id, encode_journey(journey)))
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+
+# --- compare and swap -----------------------------------------------------------------------
+
+
+def _swap(
+    database: Database, beside: Database, runner: Runner, now: datetime, dry_run: bool
+) -> tuple[dict[str, int], int]:
+    """Take the live runner's place for a moment: catch up, compare, put the new tables in."""
+    new, live = sql.Identifier(beside.schema), sql.Identifier(database.schema)
+    with beside.connect() as connection:
+        # The live runner waits here, so nothing moves between the comparison and the swap.
+        tracking = ViewTracking(database)
+        live_position = tracking.lock_in(connection, database.schema)
+        while (stepped := runner.step_in(connection)).touchpoints:
+            pass
+        differences = {
+            view.table: _differences(connection, new, live, view.table, view.columns)
+            for view in ALL_VIEWS
+        }
+        if not dry_run:
+            connection.execute(
+                sql.SQL(
+                    "DELETE FROM {new}.deadlines n WHERE due_at <= %s AND NOT EXISTS ("
+                    "SELECT FROM {live}.deadlines l WHERE l.candidate_id = n.candidate_id "
+                    "AND l.alert_key = n.alert_key AND l.level = n.level)"
+                ).format(new=new, live=live),
+                [now],
+            )
+            connection.execute(
+                sql.SQL(
+                    "INSERT INTO {live}.alert_checks SELECT DISTINCT candidate_id "
+                    "FROM {live}.alerts WHERE state <> 'resolved' ON CONFLICT DO NOTHING"
+                ).format(live=live)
+            )
+            for table in TABLES:
+                name = sql.Identifier(table)
+                connection.execute(sql.SQL("DROP TABLE {}.{}").format(live, name))
+                connection.execute(
+                    sql.SQL("ALTER TABLE {}.{} SET SCHEMA {}").format(new, name, live)
+                )
+            if stepped.position > live_position:
+                tracking.move(connection, stepped.position)
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(new))
+        connection.execute("NOTIFY deadlines")
+        connection.commit()
+    return differences, stepped.position
+
+
+def _differences(
+    connection: Connection,
+    new: sql.Identifier,
+    live: sql.Identifier,
+    table: str,
+    columns: Sequence[str],
+) -> int:
+    """Rows that stand in one of the two tables and not in the other, changed ones once."""
+    row = connection.execute(
+        sql.SQL(
+            "SELECT greatest((SELECT count(*) FROM (SELECT {c} FROM {new}.{t} EXCEPT ALL "
+            "SELECT {c} FROM {live}.{t}) a), (SELECT count(*) FROM (SELECT {c} FROM {live}.{t} "
+            "EXCEPT ALL SELECT {c} FROM {new}.{t}) b))"
+        ).format(
+            c=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            new=new,
+            live=live,
+            t=sql.Identifier(table),
+        )
+    ).fetchone()
+    return int(row[0]) if row else 0
