@@ -2,16 +2,16 @@
 
 An example's journey is folded by the same code as a real one, in `occurred_at` order, with the
 open silences it gives. Its touchpoints get their place in the example (from 1) as their id.
+Whatever calendar the rule names, its examples are measured by a plain one (Monday to Friday, 9 to
+17 UTC, no holidays), so an installation that sets its own calendar does not break them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from projections.contradictions.fold import (
-    CompiledRules,
     ContradictionState,
     Finding,
     compile_rules,
@@ -26,6 +26,9 @@ from projections.working_time import Calendar
 EXAMPLE_APPLICATION = "a1"
 """The application of an example's touchpoint that names none."""
 
+EXAMPLE_CALENDAR = Calendar("example")
+"""Stands in for every calendar: 9 to 17 UTC from Monday to Friday, no holidays."""
+
 _WORST_FIRST: tuple[Verdict, ...] = ("violated", "mendable", "pending", "satisfied")
 
 
@@ -39,15 +42,15 @@ class Outcome(NamedTuple):
     faults: tuple[str, ...]
 
 
-def run_examples(rule: Rule, calendars: Mapping[str, Calendar] | None = None) -> list[Outcome]:
-    """Every example of a rule, run. Raises RuleError for a calendar nobody defined."""
-    compiled = compile_rules([rule], calendars)
-    return [run_example(compiled, rule, example) for example in rule.examples]
+def run_examples(rule: Rule) -> list[Outcome]:
+    """Every example of a rule, run."""
+    return [run_example(rule, example) for example in rule.examples]
 
 
-def run_example(compiled: CompiledRules, rule: Rule, example: Example) -> Outcome:
+def run_example(rule: Rule, example: Example) -> Outcome:
     """One example: fold its journey, compare with what it expects."""
-    facts = [_fact(place, told) for place, told in enumerate(example.journey, start=1)]
+    compiled = compile_rules([rule], {rule.calendar: EXAMPLE_CALENDAR})
+    facts = [fact_of(place, told) for place, told in enumerate(example.journey, start=1)]
     now = example.now or max(fact.certainly_by for fact in facts)
     state = ContradictionState()
     for fact in sorted(facts, key=lambda fact: fact.occurred_at):
@@ -66,7 +69,8 @@ def run_example(compiled: CompiledRules, rule: Rule, example: Example) -> Outcom
     )
 
 
-def _fact(place: int, told: ExampleTouchpoint) -> Fact:
+def fact_of(place: int, told: ExampleTouchpoint) -> Fact:
+    """A line of an example as the folds read it; `place` becomes its id."""
     fields = {"application_id": EXAMPLE_APPLICATION, "source": "example"} | told.fields
     return Fact(
         touchpoint_id=str(place),

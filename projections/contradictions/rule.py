@@ -56,7 +56,7 @@ from pydantic import (
     model_validator,
 )
 
-from journey.errors import JourneyError
+from journey.errors import ConfigurationError
 from projections.working_time import Duration
 from schemas.event import Direction, Lifecycle, Turn
 from schemas.registry import TOUCHPOINTS, TRAITS
@@ -113,7 +113,7 @@ EXPLAIN_FIELDS: dict[str, frozenset[str]] = {
 """Template → the names its `explain` may use, each in braces."""
 
 
-class RuleError(JourneyError):
+class RuleError(ConfigurationError):
     """A rule file is not a rule; the text names the file, the field and what is wrong."""
 
 

@@ -90,6 +90,7 @@ class Loose(msgspec.Struct, frozen=True, array_like=True, gc=False):
     With `finding_key` a finding whose `then` is imprecise; without one an excuse.
     """
 
+    touchpoint_id: str
     certainly_by: datetime
     application: str
     match: str | None = None
@@ -97,7 +98,7 @@ class Loose(msgspec.Struct, frozen=True, array_like=True, gc=False):
     finding_key: str | None = None
 
 
-class ContradictionState(msgspec.Struct, omit_defaults=True):
+class ContradictionState(msgspec.Struct, omit_defaults=True, gc=False):
     """What the fold remembers of one journey; all empty until something relevant happens.
 
     `findings` and `changed` are for the runner (the contract is in `fold.py`), the rest is the
@@ -223,6 +224,18 @@ def _still_loose(state: ContradictionState, rule: str, now: datetime) -> list[Lo
     return kept
 
 
+def _loose(
+    fact: Fact,
+    bucket: str,
+    *,
+    match: str | None = None,
+    after_anchor: bool = False,
+    finding_key: str | None = None,
+) -> Loose:
+    by = _certainly_by(fact)
+    return Loose(fact.touchpoint_id, by, bucket, match, after_anchor, finding_key)
+
+
 class _Monitor:
     """What all monitors have: the rule's name, its severity, and whose facts it keeps apart."""
 
@@ -275,7 +288,11 @@ class _NotSuccession(_Monitor):
             certainly_by = _certainly_by(fact)
         if state.loose:
             for one in _still_loose(state, self.rule, fact.occurred_at):
-                if one.finding_key is None and _may_be_same(one.application, bucket):
+                if (
+                    one.finding_key is None
+                    and one.touchpoint_id != fact.touchpoint_id
+                    and _may_be_same(one.application, bucket)
+                ):
                     return
         firsts = state.firsts.get(self.rule)
         if firsts is None:
@@ -298,7 +315,7 @@ class _NotSuccession(_Monitor):
         self.violated(state, key, fact, first.evidence, _evidence(fact))
         if fact.occurred_precision != "instant" and self.source.unless is not None:
             loose = _still_loose(state, self.rule, fact.occurred_at)
-            state.loose[self.rule] = [*loose, Loose(_certainly_by(fact), bucket, None, False, key)]
+            state.loose[self.rule] = [*loose, _loose(fact, bucket, finding_key=key)]
 
     def on_unless(self, state: ContradictionState, fact: Fact, _: Silences) -> None:
         """Forget what came before, take back what it may have come before, excuse its own day."""
@@ -317,7 +334,7 @@ class _NotSuccession(_Monitor):
             else:
                 kept.append(one)
         if fact.occurred_precision != "instant":
-            kept.append(Loose(_certainly_by(fact), bucket))
+            kept.append(_loose(fact, bucket))
         if kept:
             state.loose[self.rule] = kept
         else:
@@ -355,7 +372,7 @@ class _AfterSilence(_Monitor):
         key = f"{self.rule}:{fact.touchpoint_id}"
         state.changed[key] = Finding(
             self.rule,
-            application_id if self.by_application else None,
+            (application_id or None) if self.by_application else None,
             key,
             self.severity,
             now,
@@ -455,6 +472,8 @@ class _Response(_Monitor):
     ) -> bool:
         """Whether an imprecise `by` or `unless` of before may have come after this fact."""
         for one in _still_loose(state, self.rule, fact.occurred_at):
+            if one.touchpoint_id == fact.touchpoint_id:
+                continue  # a kind may be both: what excuses others does not excuse itself
             if one.match is not None and match is not None and one.match != match:
                 continue
             if one.after_anchor and one.certainly_by < anchor and one.match != match:
@@ -485,7 +504,7 @@ class _Response(_Monitor):
     def loosen(self, state: ContradictionState, fact: Fact, *, after_anchor: bool) -> None:
         match = getattr(fact, self.match) if self.match is not None else None
         loose = _still_loose(state, self.rule, fact.occurred_at)
-        one = Loose(_certainly_by(fact), self.bucket(fact), match, after_anchor)
+        one = _loose(fact, self.bucket(fact), match=match, after_anchor=after_anchor)
         state.loose[self.rule] = [*loose, one]
 
     def discharge_all(self, state: ContradictionState, fact: Fact, passed: datetime | None) -> None:
