@@ -41,6 +41,8 @@ class Connection(BaseModel):
     `secrets` are all live at once, so that one can be rotated without losing a delivery.
     `source_name` is what the `source` of its touchpoints says (default: `source`), so that two
     Greenhouse organisations stay apart. `stages` maps stage names to touchpoint kinds.
+    `rejection_is_sent` says that this organisation tells the candidate in the same click in which
+    it rejects; without it a rejection in the ATS is a decision the candidate does not know of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -52,6 +54,7 @@ class Connection(BaseModel):
     mapping: Path | None = None
     source_name: str = ""
     stages: dict[str, str] = Field(default_factory=dict)
+    rejection_is_sent: bool = False
 
     def model_post_init(self, context: Any) -> None:
         """Touchpoints carry the adapter's name unless the connection has one of its own."""

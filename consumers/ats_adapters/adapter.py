@@ -48,10 +48,13 @@ class Translation:
     """What a delivery says: statements, or none of them and why (`context`).
 
     `context` names a delivery that is understood and concerns no candidate, such as a new job.
+    `problems` says, of a delivery of several events, why some could not be read while others
+    were: the statements are recorded, and the delivery stays a dead letter for the rest.
     """
 
     statements: tuple[Statement, ...] = ()
     context: str | None = None
+    problems: tuple[str, ...] = ()
 
 
 class Adapter(Protocol):

@@ -1,0 +1,1 @@
+"""What applicant tracking systems send: one file a system, read leniently."""

@@ -1,0 +1,163 @@
+"""What Greenhouse Recruiting sends: the 29 documented actions and where things are in them.
+
+Read leniently, by plain accessors: published payloads lack documented keys, rename others and
+write dates in three ways (facts/ats.md §1.6), so a field that is missing or has another shape is
+None, and the adapter decides which of them it cannot do without. Nothing here raises.
+
+Source: github.com/grnhse/greenhouse-api-docs, source/includes/webhooks/*.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.ats.lenient import Json, opaque_id, part, text
+from schemas.errors import NaiveDatetime
+from schemas.event import Moment, Quality
+
+ACTIONS: dict[str, str] = {
+    "new_candidate_application": "application",
+    "new_prospect_application": "application",
+    "application_updated": "application",
+    "delete_application": "application",
+    "candidate_stage_change": "application",
+    "reject_candidate": "application",
+    "unreject_candidate": "application",
+    "hire_candidate": "application",
+    "unhire_candidate": "application",
+    "update_candidate": "candidate",
+    "delete_candidate": "person",
+    "merge_candidate": "person",
+    "candidate_anonymized": "candidate_id",
+    "offer_created": "offer",
+    "offer_approved": "offer",
+    "offer_updated": "offer",
+    "offer_deleted": "offer",
+    "interview_deleted": "interview",
+    "scorecard_deleted": "scorecard",
+    "job_created": "job",
+    "job_updated": "job",
+    "job_approved": "job",
+    "job_deleted": "job",
+    "job_post_created": "job post",
+    "job_post_updated": "job post",
+    "job_post_deleted": "job post",
+    "job_interview_stage_deleted": "job stage",
+    "department_deleted": "department",
+    "office_deleted": "office",
+}
+"""Every documented action → what it is about."""
+
+_US_DATE = re.compile(r"^(\d{1,2})/(\d{1,2})/(\d{4})$")
+
+
+def moment(value: Any, quality: Quality = "exact") -> Moment | None:
+    """The moment of an ISO date-time, an ISO date or a US date `MM/DD/YYYY`; None if unreadable.
+
+    A time without a zone names no moment, so it is unreadable too.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        if day := _US_DATE.match(value.strip()):
+            month, date, year = (int(number) for number in day.groups())
+            at = datetime(year, month, date, tzinfo=UTC)
+            return Moment.of(at, quality=quality, precision="day")
+        return Moment.parse(value, quality=quality)
+    # OverflowError: the first hours of year 1 and the last of 9999 have no UTC equivalent.
+    except (ValueError, OverflowError, NaiveDatetime):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the full `payload.application` and the flat one of `delete_application` say."""
+
+    application_id: str | None
+    candidate_id: str | None
+    candidate: Json
+    is_prospect: bool
+    job_id: str | None
+    stage_id: str | None
+    stage: str | None
+    applied_at: Any
+    rejected_at: Any
+    last_activity_at: Any
+    rejection_reason: str | None
+    rejection_type: str | None
+    rejection_details: tuple[str, ...]
+    offer: Json
+
+    @classmethod
+    def read(cls, payload: Any) -> Application:
+        """From `payload`, whatever of it is there."""
+        said = part(payload, "application")
+        candidate = part(said, "candidate")
+        stage = part(said, "current_stage")
+        reason = part(said, "rejection_reason")
+        return cls(
+            application_id=opaque_id(said.get("id")),
+            candidate_id=opaque_id(candidate.get("id")) or opaque_id(said.get("candidate_id")),
+            candidate=candidate,
+            is_prospect=said.get("prospect") is True,
+            job_id=_only_job(said),
+            stage_id=opaque_id(stage.get("id")),
+            stage=text(stage.get("name")),
+            applied_at=said.get("applied_at"),
+            rejected_at=said.get("rejected_at"),
+            last_activity_at=said.get("last_activity_at"),
+            rejection_reason=text(reason.get("name")),
+            rejection_type=text(part(reason, "type").get("name")),
+            rejection_details=_answers(part(said, "rejection_details")),
+            offer=part(said, "offer"),
+        )
+
+
+def _only_job(application: Json) -> str | None:
+    """The job, if it is one: a prospect may have several, old payloads have `job` for `jobs`."""
+    jobs = application.get("jobs")
+    if isinstance(jobs, list) and jobs:
+        return opaque_id(part({"job": jobs[0]}, "job").get("id")) if len(jobs) == 1 else None
+    return opaque_id(part(application, "job").get("id")) or opaque_id(application.get("job_id"))
+
+
+def _answers(details: Json) -> tuple[str, ...]:
+    fields = part(details, "custom_fields").values()
+    answers = [text(field.get("value")) for field in fields if isinstance(field, dict)]
+    return tuple(answer for answer in answers if answer is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One version of an offer, in webhook words or in those of Harvest and `hire_candidate`."""
+
+    offer_id: str | None
+    application_id: str | None
+    job_id: str | None
+    owner_id: str | None
+    version: str | None
+    status: str
+    sent_on: Any
+    resolved_at: Any
+    notes: str | None
+
+    @classmethod
+    def read(cls, said: Any) -> Offer:
+        """From the offer object itself: flat `payload`, `payload.offer`, `application.offer`."""
+        if not isinstance(said, dict):
+            said = {}
+        return cls(
+            offer_id=opaque_id(said.get("id")),
+            application_id=opaque_id(said.get("application_id")),
+            job_id=opaque_id(said.get("job_id")),
+            # `offer_deleted` renames it.
+            owner_id=opaque_id(said.get("user_id")) or opaque_id(said.get("offering_user_id")),
+            version=opaque_id(said.get("version")),
+            status=(text(said.get("offer_status")) or text(said.get("status")) or "").casefold(),
+            sent_on=said.get("sent_on") or said.get("sent_at"),
+            resolved_at=said.get("resolved_at"),
+            notes=text(said.get("notes")),
+        )

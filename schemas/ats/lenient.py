@@ -1,0 +1,41 @@
+"""Reading somebody else's JSON without ever raising: what is missing or odd is None or empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+# An id is text of the source; longer than this it is something else in the wrong place.
+_LONGEST_ID = 200
+
+
+def opaque_id(value: Any) -> str | None:
+    """An id as text, exactly as it came: `7`, `"007"` and `"NA"` are ids, `7.0` and `""` are not.
+
+    A number too long for 64 bits arrives here as a float; it has lost digits, so it is no id.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value.strip() and len(value) <= _LONGEST_ID:
+        return value
+    return None
+
+
+def part(holder: Any, key: str) -> Json:
+    """The object under `key`, or an empty one."""
+    found = holder.get(key) if isinstance(holder, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def text(value: Any) -> str | None:
+    """Text with something in it, without the blanks around it; None for anything else."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def values(entries: Any) -> tuple[str, ...]:
+    """The values of `[{"value": …, "type": …}]`, each once; entries of another shape are skipped."""
+    if not isinstance(entries, list):
+        return ()
+    found = [text(entry.get("value")) for entry in entries if isinstance(entry, dict)]
+    return tuple(dict.fromkeys(one for one in found if one is not None))
