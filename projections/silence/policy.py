@@ -20,6 +20,7 @@ place is not known; where it is known to be another, it never holds.
 
 from __future__ import annotations
 
+import hashlib
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
@@ -344,6 +345,20 @@ class PolicySet:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_answers": {}}
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a policy, calendar or place changes what is due: deadlines are then stale.
+
+        Examples and words about a policy do not count.
+        """
+        digest = hashlib.sha256()
+        for policy in self.policies:
+            words = {"title", "examples", "explanation", "source"}
+            digest.update(policy.model_dump_json(exclude=words).encode())
+            digest.update(repr(policy.calendar).encode())
+        digest.update(repr(sorted(self.places.items())).encode())
+        return digest.hexdigest()
+
     def named(self, name: str) -> Policy | None:
         """The policy of a name, if it is in force."""
         return self._by_name.get(name)
@@ -392,6 +407,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: a key must be a word")
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise yaml.YAMLError(f"line {line}: {key.value!r} is written twice")
