@@ -48,7 +48,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -216,7 +218,7 @@ class Selector(_Strict):
         if bool(self.kinds) == (self.traits is not None):
             raise ValueError("needs either kinds or traits")
         for name, condition in self.where.items():
-            _check_field(name, self.chosen())
+            _check_field(name, self.chosen(), "where: ")
             _check_tests(name, condition)
         return self
 
@@ -246,13 +248,13 @@ def _near(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 
-def _check_field(name: str, kinds: Iterable[str]) -> None:
+def _check_field(name: str, kinds: Iterable[str], place: str = "") -> None:
     """Raises ValueError for a field no rule may name, or that one of the kinds does not have."""
     if name not in FIELDS:
-        raise ValueError(f"no field is called {name!r}{_near(name, FIELDS)}")
+        raise ValueError(f"{place}no field is called {name!r}{_near(name, FIELDS)}")
     for kind in kinds:
         if name not in TOUCHPOINTS[kind].model_fields:
-            raise ValueError(f"{kind} has no field {name!r}")
+            raise ValueError(f"{place}{kind} has no field {name!r}")
 
 
 def _check_tests(name: str, condition: Condition) -> None:
@@ -263,10 +265,10 @@ def _check_tests(name: str, condition: Condition) -> None:
             continue
         ordering = test in ("greater_than", "at_least", "less_than", "at_most")
         if FIELDS[name] == "moment" or (ordering and FIELDS[name] != "number"):
-            raise ValueError(f"{name} holds a {FIELDS[name]}, which {test} cannot test")
+            raise ValueError(f"where: {name} holds a {FIELDS[name]}, not for {test}")
         for one in value if isinstance(value, tuple) else (value,):
             if type(one) is not wanted[FIELDS[name]]:
-                raise ValueError(f"{name} holds a {FIELDS[name]}; {test} gives it {one!r}")
+                raise ValueError(f"where: {name} holds a {FIELDS[name]}; {test}: {one!r}")
 
 
 # --- examples -------------------------------------------------------------------------------
@@ -372,7 +374,11 @@ class Example(_Strict):
 
 
 def _parse_duration(given: Any) -> Any:
-    return Duration.parse(given) if isinstance(given, str) else given
+    if isinstance(given, Duration):
+        return given
+    if not isinstance(given, str):
+        raise ValueError("write a number and a unit, such as `5 working days`")
+    return Duration.parse(given)
 
 
 Window = Annotated[Duration, BeforeValidator(_parse_duration)]
@@ -413,25 +419,24 @@ class RuleBase(_Strict):
             raise ValueError("examples: two have the same name")
         return self
 
-    def _check_sentence(self, sentence: str) -> str:
+    def _check_sentence(self, field: str, sentence: str) -> None:
         allowed = EXPLAIN_FIELDS[self.template]
         try:
             parts = list(Formatter().parse(sentence))
         except ValueError as error:
-            raise ValueError(f"{error}; braces hold one name each") from None
+            raise ValueError(f"{field}: {error}; braces hold one name each") from None
         for _, name, spec, conversion in parts:
             if name is None:
                 continue
             if name not in allowed or spec or conversion:
                 raise ValueError(
-                    f"{{{name}}} is not a name this template explains with;"
+                    f"{field}: {{{name}}} is not a name this template explains with;"
                     f" it has {', '.join(sorted(allowed))}"
                 )
-        return sentence
 
     @model_validator(mode="after")
     def _explains_itself(self) -> RuleBase:
-        self._check_sentence(self.explain)
+        self._check_sentence("explain", self.explain)
         return self
 
 
@@ -444,14 +449,26 @@ class SilenceFirst(_Strict):
 
 
 def _as_first(given: Any) -> Any:
-    return given if isinstance(given, dict) and "silence" in given else _as_selectors(given)
+    return given if _first_tag(given) == "<silence>" else _as_selectors(given)
+
+
+def _first_tag(given: Any) -> str:
+    is_silence = isinstance(given, SilenceFirst) or (isinstance(given, dict) and "silence" in given)
+    return "<silence>" if is_silence else "<touchpoints>"
+
+
+FirstOrSilence = Annotated[
+    Annotated[SilenceFirst, Tag("<silence>")] | Annotated[tuple[Selector, ...], Tag("<touchpoints>")],
+    Discriminator(_first_tag),
+    BeforeValidator(_as_first),
+]
 
 
 class NotSuccession(RuleBase):
     """`then` must not come after `first`, unless `unless` came between."""
 
     template: Literal["not_succession"]
-    first: Annotated[SilenceFirst | tuple[Selector, ...], BeforeValidator(_as_first)]
+    first: FirstOrSilence
     then: Selectors
     unless: Selectors | None = None
 
@@ -505,13 +522,13 @@ class Response(RuleBase):
 
     @model_validator(mode="after")
     def _fits(self) -> Response:
-        firsts = [kind for selector in self.first for kind in selector.chosen()]
+        firsts = kinds_of(self.first)
         for name in self.anchor:
             if FIELDS.get(name) != "moment":
                 raise ValueError(f"anchor: {name!r} is not a field that holds a moment")
-            _check_field(name, firsts)
+            _check_field(name, firsts, "anchor: ")
         if self.match is not None:
-            _check_field(self.match, firsts)
+            _check_field(self.match, firsts, "match: ")
         later = (self.by, self.unless)
         if not self.anchor and any(one.after == "anchor" for role in later for one in role or ()):
             raise ValueError("after: anchor needs an anchor")
@@ -519,7 +536,7 @@ class Response(RuleBase):
         if (self.violated_by is None) != (self.explain_violated_by is None):
             raise ValueError("violated_by and explain_violated_by come together")
         if self.explain_violated_by is not None:
-            self._check_sentence(self.explain_violated_by)
+            self._check_sentence("explain_violated_by", self.explain_violated_by)
         return self
 
 
@@ -540,7 +557,7 @@ class Requires(RuleBase):
 
     @model_validator(mode="after")
     def _fits(self) -> Requires:
-        _check_field(self.field, [kind for selector in self.of for kind in selector.chosen()])
+        _check_field(self.field, kinds_of(self.of), "field: ")
         _only_after_first(self.of)
         return self
 
@@ -558,6 +575,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is a word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark
@@ -633,8 +652,8 @@ def kinds_of(role: tuple[Selector, ...] | None) -> list[str]:
 def _faults(file: str, error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors(include_url=False):
-        # The discriminator puts the template's name first; readers look for their own field.
-        place = [str(part) for part in fault["loc"] if part not in BUILT]
+        # Discriminators put their tags into the place; readers look for the fields they wrote.
+        place = [str(part) for part in fault["loc"] if part not in _TAGS]
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = f"no such field{_near(place[-1], _ROLE_NAMES)}"
@@ -642,6 +661,9 @@ def _faults(file: str, error: ValidationError) -> list[str]:
             place, message = ["template"], f"must be one of {', '.join(BUILT)}"
         lines.append(f"{file}: {'.'.join(place) + ': ' if place else ''}{_one_line(message)}")
     return lines
+
+
+_TAGS = (*BUILT, "<silence>", "<touchpoints>")
 
 
 def _one_line(text: str) -> str:
