@@ -16,6 +16,7 @@ CREATE TRIGGER alert_events_append_only
 
 CREATE TABLE alerts (
     alert_id uuid PRIMARY KEY,       -- UUIDv5 of candidate and alert_key
+    version bigint NOT NULL,         -- of the last event that is in this row
     alert_key text NOT NULL,
     subject text NOT NULL,           -- silence, contradiction
     name text NOT NULL,              -- policy or rule
@@ -26,7 +27,10 @@ CREATE TABLE alerts (
     due_at timestamptz NOT NULL,
     raised_at timestamptz NOT NULL,
     state text NOT NULL,             -- open, acknowledged, resolved
-    reason text,                     -- why resolved: answered, closed, mended, disproved, manual …
+    reason text,                     -- why resolved: answered, closed, mended, disproved, handled …
+    until timestamptz,               -- when what it was about ended, if it did
+    acknowledged_by text,
+    resolved_by text,                -- null when the engine resolved it
     resolved_at timestamptz,
     evidence jsonb NOT NULL,
     explanation text NOT NULL
@@ -43,6 +47,7 @@ CREATE TABLE alert_checks (
 CREATE TABLE outbox (
     message_id uuid PRIMARY KEY,     -- UUIDv5 of alert, transition and channel: the webhook-id
     alert_id uuid NOT NULL,
+    version bigint NOT NULL,         -- of the alert: its messages leave in this order
     transition text NOT NULL,        -- raised, escalated, resolved
     channel text NOT NULL,
     payload jsonb NOT NULL,          -- opaque ids only
@@ -53,4 +58,7 @@ CREATE TABLE outbox (
     given_up_at timestamptz,
     last_error text
 );
-CREATE INDEX outbox_due_idx ON outbox (next_attempt_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX outbox_due_idx ON outbox (channel, next_attempt_at)
+    WHERE sent_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX outbox_alert_idx ON outbox (alert_id, channel)
+    WHERE sent_at IS NULL AND given_up_at IS NULL;

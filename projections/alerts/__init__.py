@@ -1,0 +1,1 @@
+"""Alerts: a finding someone must see, from raised to resolved."""
