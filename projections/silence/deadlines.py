@@ -21,24 +21,21 @@ def deadlines(silence: SilenceRow, policies: PolicySet) -> list[Deadline]:
     if silence.until is not None:
         return []
     matching = policies.matching(silence.began_kind, silence.stage, silence.job_id, silence.source)
-    evidence = [Evidence(silence.began_by, silence.began_kind, silence.since)]
+    candidate_id, application_id = silence.candidate_id, silence.application_id
+    since, began_by = silence.since, silence.began_by
+    evidence = [Evidence(began_by, silence.began_kind, since)]
     found: list[Deadline] = []
     for policy in matching:
-        key = f"silence:{policy.name}:{silence.application_id}:{silence.began_by}"
+        name = policy.name
+        key = f"silence:{name}:{application_id}:{began_by}"
         for level, due_at in due_times(policy, silence):
+            # By place, in the order of the table's columns: this runs for every open silence.
             found.append(
                 Deadline(
-                    due_at=due_at,
-                    subject="silence",
-                    candidate_id=silence.candidate_id,
-                    application_id=silence.application_id,
-                    name=policy.name,
-                    level=level,
-                    alert_key=key,
-                    since=silence.since,
-                    evidence=evidence,
+                    due_at, "silence", candidate_id, application_id, name, level, key, since,
+                    evidence,
                 )
-            )
+            )  # fmt: skip
     return found
 
 
@@ -49,14 +46,14 @@ def due_times(policy: Policy, silence: SilenceRow) -> list[tuple[Level, datetime
     an interview and none was held, or from a moment before the statute was in force. A level that
     was due before the silence began belongs to the silence before it, and is left out.
     """
-    anchor = _anchor(policy, silence)
-    if anchor is None or (policy.from_moment is not None and anchor < policy.from_moment):
+    anchor, from_moment = _anchor(policy, silence), policy.from_moment
+    if anchor is None or (from_moment is not None and anchor < from_moment):
         return []
     due = policy.calendar.add_each(anchor, policy.durations)
-    levels = zip(policy.level_names, due, strict=True)
-    if policy.anchor == "since":
-        return list(levels)
-    return [(level, due_at) for level, due_at in levels if due_at > silence.since]
+    levels = list(zip(policy.level_names, due, strict=True))
+    if anchor is silence.since:
+        return levels
+    return [level for level in levels if level[1] > silence.since]
 
 
 def standing(policy: Policy, silence: SilenceRow, now: datetime) -> Level | None:

@@ -38,7 +38,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
-class Deadline(msgspec.Struct, kw_only=True, gc=False):
+class Deadline(msgspec.Struct, gc=False):
     """When something becomes what a person must see; the columns of table `deadlines`.
 
     `subject` is `silence` or `contradiction`, `name` the policy or rule, `level` how bad it is
