@@ -212,7 +212,8 @@ class JourneyLog(Application[UUID]):
             )
         # UNION (not ALL) ends the walk even if the edges ever formed a circle.
         rows = connection.execute(
-            f"WITH RECURSIVE edge AS (SELECT absorbed, survivor FROM identity_merges WHERE {alive}),"
+            "WITH RECURSIVE edge AS"
+            f" (SELECT absorbed, survivor FROM identity_merges WHERE {alive}),"
             " member AS (SELECT %(id)s::uuid AS id UNION"
             " SELECT CASE WHEN e.absorbed = m.id THEN e.survivor ELSE e.absorbed END"
             " FROM edge e JOIN member m ON m.id IN (e.absorbed, e.survivor))"

@@ -8,7 +8,8 @@ repeats skipped, versions and positions without gaps, all under one row lock.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -16,15 +17,18 @@ from uuid import UUID
 
 import msgspec
 import orjson
+import psycopg
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import (
     IntegrityError,
     JSONTranscoder,
     Mapper,
+    OperationalError,
     StoredEvent,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
+from psycopg_pool import PoolTimeout
 
 from journey.database import Connection, Database
 from schemas.event import Touchpoint
@@ -130,12 +134,27 @@ class Appended:
 
 
 class JourneyDatastore(PostgresDatastore):
-    """The library's datastore over our connection string, so that any libpq option holds."""
+    """The library's datastore over our pool: one pool a process, and any libpq option holds."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__("", "", "", "", "", schema=database.schema, pool_size=1, max_overflow=4)
-        self.pool.conninfo = database.conninfo
-        self.pool.kwargs = {"row_factory": dict_row}
+        self._database = database
+        super().__init__("", "", "", "", "", schema=database.schema)
+
+    @contextmanager
+    def get_connection(self) -> Iterator[psycopg.Connection[DictRow]]:
+        """A pooled connection that yields rows as the library expects them, by name."""
+        try:
+            with self._database.pool.connection() as pooled:
+                connection = cast("psycopg.Connection[DictRow]", pooled)
+                connection.row_factory = dict_row
+                try:
+                    yield connection
+                finally:
+                    pooled.row_factory = tuple_row
+        except psycopg.IntegrityError as error:
+            raise IntegrityError(str(error)) from error
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise OperationalError(str(error)) from error
 
 
 class JourneyRecorder(PostgresApplicationRecorder):

@@ -47,7 +47,7 @@ TABLES = (
     "journeys", "journey_members", "deadlines", "feeds",
     *(view.table for view in ALL_VIEWS),
 )  # fmt: skip
-"""What a rebuild makes anew and swaps in. The position is moved, not swapped: a live runner waits on it."""
+"""What a rebuild makes anew. The position is moved, not swapped: a live runner waits on its row."""
 
 _ALL_ONES = (1 << 128) - 1
 _REBUILD_LOCK = 0x7265627569

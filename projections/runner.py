@@ -149,7 +149,7 @@ class Runner:
         return stepped.position
 
     def run(self, stop: threading.Event) -> None:
-        """Step while there is something, sleep on NOTIFY when not; wait while the database is away."""
+        """Step while there is something, else sleep on NOTIFY; wait while the database is away."""
         while not stop.is_set():
             try:
                 with self.database.connect(autocommit=True) as listener:
