@@ -20,7 +20,7 @@ application where it excuses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -133,6 +133,8 @@ def steps_of(rule: Rule, calendar: Calendar) -> dict[str, list[Step]]:
 
 # --- reading a fact -------------------------------------------------------------------------
 
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
 
 def _certainly_by(fact: Fact) -> datetime:
     if fact.occurred_precision == "instant":
@@ -140,7 +142,7 @@ def _certainly_by(fact: Fact) -> datetime:
     try:
         return fact.certainly_by
     except OverflowError:  # a source's "never": the last day there is
-        return fact.occurred_at
+        return _END_OF_TIME
 
 
 def _evidence(fact: Fact, says: dict[str, datetime] | None = None) -> Evidence:
