@@ -24,7 +24,8 @@ Built templates and their roles:
 - `response`: `first` must be followed by `by` within `within`, counted from `anchor` (fields of
   `first`, such as `ends_at`; else from when it happened). `unless` makes it moot, `replaced_by`
   hands it over to a newer one, `violated_by` breaks it at once, `beforehand` says what settles it
-  in advance, `match` names the field by which two touchpoints belong together.
+  in advance, `match` names the field by which two touchpoints belong together: they do if it is
+  equal, missing on either side, or given by different sources, whose ids tell nothing apart.
 - `requires`: a touchpoint of `of` must carry `field`.
 
 `precedence`, `at_most` and `conflict` are planned: a rule that names one is refused with a
@@ -458,7 +459,8 @@ def _first_tag(given: Any) -> str:
 
 
 FirstOrSilence = Annotated[
-    Annotated[SilenceFirst, Tag("<silence>")] | Annotated[tuple[Selector, ...], Tag("<touchpoints>")],
+    Annotated[SilenceFirst, Tag("<silence>")]
+    | Annotated[tuple[Selector, ...], Tag("<touchpoints>")],
     Discriminator(_first_tag),
     BeforeValidator(_as_first),
 ]

@@ -9,7 +9,8 @@ precedes nor contradicts one of the same day, so nobody is accused on an order t
 the other way round (design §7):
 
 - `first` precedes `then` only if it had certainly happened by the time of `then`;
-- whatever excuses (`unless`, `by`) counts as soon as it *may* have come between. An imprecise
+- whatever excuses (`unless`, `by`) counts as soon as it *may* have come between (and, with
+  `match`, unless both are of one source that gives them different ids). An imprecise
   excuse is folded at the start of its day, before facts it may have followed, so it is kept in
   `state.loose` until its day is over; so is a finding an excuse of the same day may yet undo.
 
@@ -80,6 +81,7 @@ class Owed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     finding_key: str
     application: str
+    source: str
     match: str | None
     anchor: datetime
 
@@ -93,6 +95,7 @@ class Loose(msgspec.Struct, frozen=True, array_like=True, gc=False):
     touchpoint_id: str
     certainly_by: datetime
     application: str
+    source: str
     match: str | None = None
     after_anchor: bool = False
     finding_key: str | None = None
@@ -213,6 +216,19 @@ def _may_be_same(one: str, other: str) -> bool:
     return one == other or not one or not other
 
 
+def _tells_apart(one: Owed | Loose, fact: Fact, match: str | None) -> bool:
+    """Whether the ids say that two facts are not about the same thing.
+
+    Only ids of one source do: an ATS and a calendar number the same interview each in its way.
+    """
+    return (
+        one.match is not None
+        and match is not None
+        and one.match != match
+        and one.source == fact.source
+    )
+
+
 def _still_loose(state: ContradictionState, rule: str, now: datetime) -> list[Loose]:
     """The loose facts of a rule whose day is not over at `now`; forgets the others."""
     loose = state.loose.get(rule)
@@ -235,7 +251,7 @@ def _loose(
     finding_key: str | None = None,
 ) -> Loose:
     by = _certainly_by(fact)
-    return Loose(fact.touchpoint_id, by, bucket, match, after_anchor, finding_key)
+    return Loose(fact.touchpoint_id, by, bucket, fact.source, match, after_anchor, finding_key)
 
 
 class _Monitor:
@@ -447,7 +463,7 @@ class _Response(_Monitor):
             None,
             (_evidence(fact, says),),
         )
-        owed.append(Owed(key, bucket, match, anchor))
+        owed.append(Owed(key, bucket, fact.source, match, anchor))
         state.findings[key] = state.changed[key] = finding
 
     def anchor_of(self, fact: Fact) -> tuple[datetime | None, dict[str, datetime] | None]:
@@ -476,7 +492,7 @@ class _Response(_Monitor):
         for one in _still_loose(state, self.rule, fact.occurred_at):
             if one.touchpoint_id == fact.touchpoint_id:
                 continue  # a kind may be both: what excuses others does not excuse itself
-            if one.match is not None and match is not None and one.match != match:
+            if _tells_apart(one, fact, match):
                 continue
             if one.after_anchor and one.certainly_by < anchor and one.match != match:
                 continue
@@ -521,7 +537,7 @@ class _Response(_Monitor):
         for one in state.owed[self.rule]:
             if (
                 (passed is None or one.anchor <= passed or (match and match == one.match))
-                and (match is None or one.match is None or one.match == match)
+                and not _tells_apart(one, fact, match)
                 and _may_be_same(one.application, bucket)
             ):
                 self.discharge(state, one, fact)
@@ -571,7 +587,9 @@ class _Response(_Monitor):
                 continue
             if match is not None and one.match == match:
                 return one
-            if (match is None or one.match is None) and (best is None or one.anchor < best.anchor):
+            if _tells_apart(one, fact, match):
+                continue
+            if best is None or one.anchor < best.anchor:
                 best = one
         return best
 

@@ -313,6 +313,15 @@ def test_interviews_are_told_apart_by_their_id() -> None:
     assert interviews(f"{BOOKED}i1", f"{BOOKED}i2", missed) == ["1", "2 3"]
 
 
+def test_ids_of_two_systems_tell_nothing_apart() -> None:
+    """The calendar knows the interview under another id than the ATS: it took place."""
+    held = "07T14:00Z interview_held interview_id=event-9 source="
+    assert interviews(f"{BOOKED}i1 source=ats", f"{held}calendar") == []
+    assert interviews(f"{BOOKED}i1 source=ats", f"{held}ats") == ["1"]
+    missed = "07T14:00Z interview_missed_by_employer interview_id=event-9 source=calendar"
+    assert interviews(f"{BOOKED}i1 source=ats", missed) == ["1 2"]
+
+
 def test_a_booking_told_twice_is_one_booking() -> None:
     """The same interview id booked again replaces the first telling."""
     assert interviews(f"{BOOKED}i1", f"{BOOKED}i1") == ["2"]
