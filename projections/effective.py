@@ -6,6 +6,8 @@ back, and may arrive before the touchpoint it is about.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from projections.fact import Fact
@@ -14,14 +16,18 @@ KEEPERS = frozenset({"touchpoint_corrected", "touchpoint_retracted"})
 """Kinds that change how other touchpoints of the journey are read."""
 
 
-def order(fact: Fact) -> tuple[object, int]:
-    """The order of a journey: when it occurred, then when it was recorded."""
-    return (fact.occurred_at, fact.position)
+order = attrgetter("occurred_at", "position")
+"""The order of a journey: when it occurred, then when it was recorded."""
+
+
+def is_amended(facts: list[Fact]) -> bool:
+    """Whether a correction or retraction is among them."""
+    return not KEEPERS.isdisjoint([fact.kind for fact in facts])
 
 
 def effective(facts: list[Fact]) -> list[Fact]:
     """The facts of one journey, in order, with corrections and retractions taken in."""
-    if any(fact.kind in KEEPERS for fact in facts):
+    if is_amended(facts):
         facts = _amended(facts)
     facts.sort(key=order)
     return facts

@@ -21,7 +21,7 @@ from journey.database import Connection, Database
 from journey.errors import DatabaseUnavailable
 from journey.storage import JourneyDatastore
 from projections.all_views import ALL_VIEWS
-from projections.effective import KEEPERS, effective, order
+from projections.effective import effective, is_amended, order
 from projections.fact import Fact
 from projections.feeds import fold as feeds
 from projections.feeds.view import add_feeds
@@ -208,7 +208,7 @@ class Runner:
                 journey.amended
                 or (facts[0].occurred_at, facts[0].position)
                 < (journey.last_at, journey.last_position)
-                or any(fact.kind in KEEPERS for fact in facts)
+                or is_amended(facts)
             ):
                 again.add(journey_id)
                 continue
@@ -336,7 +336,7 @@ class Runner:
 def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journey:
     """A journey from all of its facts, in any order."""
     journey = Journey()
-    journey.amended = any(fact.kind in KEEPERS for fact in facts)
+    journey.amended = is_amended(facts)
     facts = effective(facts)
     if facts:
         fold.apply(journey, facts, journey_id)

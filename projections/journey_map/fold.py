@@ -17,9 +17,14 @@ _STATUS_AFTER = {
     "withdrew": "withdrawn",
     "hired": "hired",
 }
-_HEARD = frozenset(kind for kind, traits in TRAITS.items() if traits.answers)
-_TURN = {kind: traits.turn for kind, traits in TRAITS.items() if traits.turn != "unchanged"}
-_CLOSES = frozenset(kind for kind, traits in TRAITS.items() if traits.lifecycle == "closes")
+_COUNTED = {"interview_held", "chaser_received"}
+
+# What a kind changes, worked out once: (heard, turn, status, closes). Most kinds change nothing.
+_EFFECTS: dict[str, tuple[bool, str, str | None, bool]] = {
+    kind: (traits.answers, traits.turn, _STATUS_AFTER.get(kind), traits.lifecycle == "closes")
+    for kind, traits in TRAITS.items()
+    if traits.answers or traits.turn != "unchanged" or kind in _STATUS_AFTER or kind in _COUNTED
+}
 
 
 class ApplicationMap(msgspec.Struct, gc=False):
@@ -61,19 +66,20 @@ def apply(state: MapState, fact: Fact) -> None:
     if stage is not None and stage != mapped.stage:
         mapped.stage = stage
         mapped.stages.append((stage, at))
-    kind = fact.kind
-    if kind in _HEARD:
+    effect = _EFFECTS.get(fact.kind)
+    if effect is None:
+        return
+    heard, turn, status, closes = effect
+    if heard:
         mapped.last_heard_at = at
-    turn = _TURN.get(kind)
-    if turn is not None:
+    if turn != "unchanged":
         mapped.turn = turn
     elif fact.asks:
         mapped.turn = "candidate"
-    status = _STATUS_AFTER.get(kind)
     if status is not None:
         mapped.status = status
-        mapped.closed_at = at if kind in _CLOSES else None
-    elif kind == "interview_held":
+        mapped.closed_at = at if closes else None
+    elif fact.kind == "interview_held":
         mapped.interviews += 1
-    elif kind == "chaser_received":
+    elif fact.kind == "chaser_received":
         mapped.chases += 1

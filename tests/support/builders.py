@@ -88,4 +88,5 @@ def a_log(
 
 def the_meaning() -> Meaning:
     """The policies and rules that come with the program."""
-    return Meaning(load_policies(), compile_rules(load_rules()))
+    policies = load_policies()
+    return Meaning(policies, compile_rules(load_rules(), policies.calendars))

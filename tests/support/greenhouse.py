@@ -48,7 +48,7 @@ def delivery(body: Any, received_at: datetime = RECEIVED_AT) -> Delivery:
 
 
 def translate(body: Any, **options: Any) -> Translation:
-    """What the adapter says of a body, or of the payload of that name; options of the connection."""
+    """What the adapter says of a body, or of the payload of that name, with these options."""
     connection = CONNECTION.model_copy(update=options)
     return ADAPTER.translate(delivery(payload(body) if isinstance(body, str) else body), connection)
 
