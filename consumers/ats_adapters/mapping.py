@@ -33,6 +33,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -180,7 +181,9 @@ def time_fields(kind: type[Touchpoint]) -> frozenset[str]:
 
 
 def _mentions_datetime(annotation: Any) -> bool:
-    return annotation is datetime or any(_mentions_datetime(arg) for arg in get_args(annotation))
+    return annotation in (datetime, AwareDatetime) or any(
+        _mentions_datetime(arg) for arg in get_args(annotation)
+    )
 
 
 @lru_cache(maxsize=256)

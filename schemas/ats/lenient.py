@@ -34,7 +34,7 @@ def text(value: Any) -> str | None:
 
 
 def values(entries: Any) -> tuple[str, ...]:
-    """The values of `[{"value": …, "type": …}]`, each once; entries of another shape are skipped."""
+    """The values of `[{"value": …, "type": …}]`, each once; others are skipped."""
     if not isinstance(entries, list):
         return ()
     found = [text(entry.get("value")) for entry in entries if isinstance(entry, dict)]
