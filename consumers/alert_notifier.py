@@ -42,11 +42,12 @@ _JITTER = 0.1
 _LEASE_MARGIN_SECONDS = 30.0
 _MOST_REASON = 200
 
+# ARRAY(…) is worked out once; as a plain IN the planner may run it, and its LIMIT, many times.
 # The lease: whoever moves `next_attempt_at` has the message until then. A message waits while an
 # earlier one about the same alert is still to be sent.
 _TAKE = """
 UPDATE outbox SET attempts = attempts + 1, next_attempt_at = %(leased_until)s
-WHERE message_id IN (
+WHERE message_id = ANY(ARRAY(
     SELECT o.message_id FROM outbox o
     WHERE o.channel = %(channel)s AND o.sent_at IS NULL AND o.given_up_at IS NULL
       AND o.next_attempt_at <= %(now)s
@@ -54,7 +55,7 @@ WHERE message_id IN (
           SELECT FROM outbox e WHERE e.alert_id = o.alert_id AND e.channel = o.channel
             AND e.version < o.version AND e.sent_at IS NULL AND e.given_up_at IS NULL)
     ORDER BY o.next_attempt_at, o.created_at, o.message_id LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED)
+    FOR UPDATE SKIP LOCKED))
 RETURNING message_id, alert_id, payload, attempts, created_at, version
 """
 

@@ -233,8 +233,8 @@ class Sweeper:
         candidates = [
             row[0]
             for row in connection.execute(
-                "DELETE FROM alert_checks WHERE candidate_id IN "
-                "(SELECT candidate_id FROM alert_checks LIMIT %s) RETURNING candidate_id",
+                "DELETE FROM alert_checks WHERE candidate_id = ANY(ARRAY("
+                "SELECT candidate_id FROM alert_checks LIMIT %s)) RETURNING candidate_id",
                 [self.batch],
             )
         ]

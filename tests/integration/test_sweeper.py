@@ -375,6 +375,26 @@ def test_two_sweepers_at_once_raise_each_alert_once(database: Database) -> None:
     assert rows(database, "SELECT count(*) FROM deadlines") == [(0,)]
 
 
+def test_two_sweepers_that_meet_on_one_alert_make_one_story(database: Database) -> None:
+    """One holds its nudge, the other its breach: the second looks again, and escalates."""
+    put_silence(database, levels={"nudge": NUDGE, "breach": BREACH})
+    first = a_sweeper(database, FrozenClock(BREACH), batch=1)
+    second = a_sweeper(database, FrozenClock(BREACH))
+    with database.transaction() as connection:
+        first._sweep_deadlines(connection)
+        sweeping = threading.Thread(target=second.sweep)
+        sweeping.start()
+        eventually(lambda: _somebody_waits(database))
+    sweeping.join()
+    assert topics(database) == ["alert.raised.v1", "alert.escalated.v1"]
+    assert [row[0] for row in outbox(database)] == ["raised", "escalated"]
+
+
+def _somebody_waits(database: Database) -> bool:
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    return rows(database, waiting) != []
+
+
 def _sweep_in_process(url: str, schema: str, barrier: Any) -> None:
     database = Database(url, schema)
     sweeper = a_sweeper(database, FrozenClock(NUDGE), batch=11)
@@ -413,11 +433,7 @@ def test_an_answer_that_commits_while_the_sweep_runs_is_not_lost(database: Datab
             target=end_silence, args=(database, candidate_id, days(6), "message_sent")
         )
         answering.start()
-        eventually(
-            lambda: bool(
-                rows(database, "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            )
-        )
+        eventually(lambda: _somebody_waits(database))
     answering.join()
     sweeper.sweep()
     assert [alert.reason for alert in sweeper.alerts.list(["resolved"])] == ["answered"]
