@@ -38,7 +38,7 @@ Nothing here is evaluated as code: `explain` takes a fixed set of names and noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Formatter
@@ -317,9 +317,7 @@ class ExampleTouchpoint(_Strict):
         own = {name: given[name] for name in ("at", "kind", "precision") if name in given}
         if isinstance(own.get("at"), str) and len(own["at"]) == 10:
             own.setdefault("precision", "day")
-        own["fields"] = given.get("fields") or {
-            name: value for name, value in given.items() if name not in own
-        }
+        own["fields"] = {name: value for name, value in given.items() if name not in own}
         return own
 
     @model_validator(mode="after")
@@ -328,13 +326,38 @@ class ExampleTouchpoint(_Strict):
             raise ValueError(f"no touchpoint kind is called {self.kind!r}")
         for name, value in self.fields.items():
             _check_field(name, [self.kind])
-            if FIELDS[name] == "moment":
-                self.fields[name] = _aware(value)
-            elif FIELDS[name] == "number" and value is not None:
-                self.fields[name] = int(value)
-            elif FIELDS[name] == "flag":
-                self.fields[name] = value in (True, "true")
+            self.fields[name] = None if value is None else _READ[FIELDS[name]](value)
         return self
+
+
+def _read_text(given: Any) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"{given!r} is no text; write it in quotes")
+    return given
+
+
+def _read_number(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int | str):
+        raise ValueError(f"{given!r} is no whole number")
+    return int(given)
+
+
+def _read_flag(given: Any) -> bool:
+    if given not in (True, False, "true", "false"):
+        raise ValueError(f"{given!r} is neither true nor false")
+    return given in (True, "true")
+
+
+def _read_moment(given: Any) -> Any:
+    return _aware(_read_text(given))
+
+
+_READ: dict[FieldType, Callable[[Any], Any]] = {
+    "text": _read_text,
+    "number": _read_number,
+    "flag": _read_flag,
+    "moment": _read_moment,
+}
 
 
 class Example(_Strict):
@@ -399,6 +422,7 @@ class RuleBase(_Strict):
     reason: str = Field(min_length=1)
     source: str | None = None
     calendar: str = "default"
+    enabled: bool = True
     explain: str
     examples: tuple[Example, ...] = ()
 
@@ -605,12 +629,57 @@ def parse_rule(text: str, file: str, *, examples: bool = True) -> Rule:
     With `examples=False` a rule may come without its three examples (documentation, sketches).
     Raises RuleError with one line a fault: file, field, what is wrong.
     """
+    return _validated(_mapping(text, file), file, examples=examples)
+
+
+def load_rule(path: Path) -> Rule:
+    """The rule in one file. Raises RuleError, also for a file that cannot be read."""
+    return parse_rule(_text(path), str(path))
+
+
+def load_rules(folders: Iterable[Path] = (FIRST_PACK,)) -> tuple[Rule, ...]:
+    """Every enabled rule of these packs, by name; a later pack's rule replaces an earlier one.
+
+    Two lines, `rule: NAME` and `enabled: false`, are enough to switch off a rule of an earlier
+    pack. Raises RuleError: a broken rule, no such pack, nothing to switch off.
+    """
+    rules: dict[str, Rule] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise RuleError(f"{folder}: there is no such pack")
+        for path in sorted(folder.glob("*.yaml")):
+            given = _mapping(_text(path), str(path))
+            if given.keys() == {"rule", "enabled"} and given["enabled"] is False:
+                name = str(given["rule"])
+                if rules.pop(name, None) is None:
+                    near = _near(name, rules)
+                    raise RuleError(f"{path}: rule: no earlier pack has {name!r}{near}")
+                continue
+            rule = _validated(given, str(path), examples=True)
+            rules.pop(rule.rule, None)
+            if rule.enabled:
+                rules[rule.rule] = rule
+    return tuple(rules[name] for name in sorted(rules))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RuleError(f"{path}: cannot be read: {error}") from None
+
+
+def _mapping(text: str, file: str) -> dict[str, Any]:
     try:
         given = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise RuleError(f"{file}: not YAML: {_one_line(str(error))}") from None
     if not isinstance(given, dict):
         raise RuleError(f"{file}: a rule is a mapping that begins with `rule:`")
+    return given
+
+
+def _validated(given: dict[str, Any], file: str, *, examples: bool) -> Rule:
     template = given.get("template")
     if template in PLANNED:
         raise RuleError(f"{file}: template: {template} is planned, not built")
@@ -621,29 +690,6 @@ def parse_rule(text: str, file: str, *, examples: bool = True) -> Rule:
     if rule.rule != Path(file).stem:
         raise RuleError(f"{file}: rule: is {rule.rule!r}, but its file is called {Path(file).name}")
     return rule
-
-
-def load_rule(path: Path) -> Rule:
-    """The rule in one file. Raises RuleError, also for a file that cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RuleError(f"{path}: cannot be read: {error}") from None
-    return parse_rule(text, str(path))
-
-
-def load_rules(folders: Iterable[Path] = (FIRST_PACK,)) -> tuple[Rule, ...]:
-    """Every rule of these packs, by name. Raises RuleError: broken, given twice, no such folder."""
-    rules: dict[str, Rule] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise RuleError(f"{folder}: there is no such pack")
-        for path in sorted(folder.glob("*.yaml")):
-            rule = load_rule(path)
-            if rule.rule in rules:
-                raise RuleError(f"{path}: rule: {rule.rule!r} is already given by another pack")
-            rules[rule.rule] = rule
-    return tuple(rules[name] for name in sorted(rules))
 
 
 def kinds_of(role: tuple[Selector, ...] | None) -> list[str]:

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from projections.contradictions.examples import run_examples
 from projections.contradictions.rule import (
     FIRST_PACK,
     NotSuccession,
     Response,
     RuleError,
+    _Loader,
     load_rule,
     load_rules,
     parse_rule,
@@ -210,6 +214,14 @@ def test_a_rule_without_one_of_its_three_examples_does_not_load(missing: str) ->
         ({"journey": ["2026-01-05T10:00Z rejected"]}, "no touchpoint kind is called 'rejected'"),
         ({"journey": ["2026-01-05T10:00Z offer_sent survey_id=1"]}, "has no field 'survey_id'"),
         ({"journey": ["2026-01-05T10:00Z offer_sent now"]}, "is not field=value"),
+        ({"journey": [{"at": "2026-01-05", "kind": "offer_sent", "offer_id": 7}]}, "7 is no text"),
+        (
+            {"journey": [{"at": "2026-01-05", "kind": "survey_answered", "score": [7]}]},
+            "is no whole number",
+        ),
+        ({"journey": ["2026-01-05 message_sent asks=maybe"]}, "is neither true nor false"),
+        ({"journey": ["2026-01-05 promise_made due_at=soon"]}, "Invalid isoformat"),
+        ({"journey": [{"at": "2026-01-05", "kind": "offer_sent", "fields": {}}]}, "no field is ca"),
         ({"expect": "pending"}, "expected with its `due` time"),
         ({"expect": "satisfied"}, "a positive example expects a finding"),
         ({"shows": "negative"}, "a negative example expects `satisfied`"),
@@ -233,15 +245,73 @@ def test_times_and_words_in_a_rule_stay_what_was_written() -> None:
     assert (rule.reason, rule.calendar) == ("no", "NO")
 
 
-def test_a_pack_is_a_folder_and_a_rule_is_given_once(tmp_path: Path) -> None:
-    """The same rule in two packs, or a pack that is not there, is refused."""
-    twice = tmp_path / "reference_after_rejection.yaml"
-    twice.write_bytes((FIRST_PACK / twice.name).read_bytes())
-    assert load_rule(twice).rule == "reference_after_rejection"
-    with pytest.raises(RuleError, match="already given by another pack"):
+JUNK = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -3,
+        1.5,
+        "",
+        "x",
+        "{gap}",
+        "2026-01-05",
+        [],
+        ["x"],
+        [[]],
+        {},
+        {"x": []},
+        "9" * 5000,
+    ]
+)
+
+
+def spoiled(given: Any, data: st.DataObject) -> Any:
+    """The same nested value with one place, anywhere in it, turned into something else."""
+    if data.draw(st.integers(0, 6)) == 0 or not isinstance(given, dict | list) or not given:
+        return data.draw(JUNK)
+    if isinstance(given, list):
+        place = data.draw(st.integers(0, len(given) - 1))
+        return [spoiled(one, data) if at == place else one for at, one in enumerate(given)]
+    key = data.draw(st.sampled_from(sorted(given)))
+    return {**given, key: spoiled(given[key], data)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(FIRST_PACK.glob("*.yaml"))), st.data())
+def test_a_spoiled_rule_loads_or_is_refused_in_words(path: Path, data: st.DataObject) -> None:
+    """Whatever stands in a rule file, the answer is a rule that runs, or a RuleError."""
+    told = spoiled(yaml.load(path.read_text(encoding="utf-8"), _Loader), data)
+    said = path.name
+    try:
+        run_examples(parse_rule(yaml.safe_dump(told), path.name))
+    except RuleError as error:
+        said = str(error)
+    assert said.startswith(path.name)
+
+
+def test_a_later_pack_replaces_a_rule_or_switches_it_off(tmp_path: Path) -> None:
+    """An installation changes a rule, or drops it, in a folder of its own."""
+    ours = {rule.rule: rule for rule in load_rules()}
+    text = (FIRST_PACK / "survey_while_silent.yaml").read_text(encoding="utf-8")
+    changed = text.replace("severity: medium", "severity: low")
+    (tmp_path / "survey_while_silent.yaml").write_text(changed, encoding="utf-8")
+    off = tmp_path / "interview_nobody_came.yaml"
+    off.write_text("rule: interview_nobody_came\nenabled: false\n")
+    theirs = {rule.rule: rule for rule in load_rules([FIRST_PACK, tmp_path])}
+    assert theirs["survey_while_silent"].severity == "low"
+    assert ours.keys() - theirs.keys() == {"interview_nobody_came"}
+    off.write_text("rule: interview_nobody_come\nenabled: false\n")
+    with pytest.raises(RuleError, match=r"no earlier pack has .*; did you mean interview_nobody_"):
         load_rules([FIRST_PACK, tmp_path])
+
+
+def test_a_pack_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """A pack is a folder that is there, and its files are text."""
     with pytest.raises(RuleError, match="there is no such pack"):
         load_rules([tmp_path / "nowhere"])
     (tmp_path / "latin.yaml").write_bytes(b"rule: caf\xe9")
+    with pytest.raises(RuleError, match=r"latin\.yaml: cannot be read"):
+        load_rule(tmp_path / "latin.yaml")
     with pytest.raises(RuleError, match=r"latin\.yaml: cannot be read"):
         load_rules([tmp_path])
