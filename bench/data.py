@@ -79,14 +79,13 @@ def event(
     elif kind == "unrecognised_touchpoint":
         extra = ',"label":"update_candidate"'
     elif kind == "message_sent":
-        extra = ',"asks":false'
+        extra = ',"asks":true' if place % 4 == 0 else ""
     sealed = f',"personal":"{SEALED}"' if kind in ("message_sent", "message_received") else ""
     state = (
         f'{{"touchpoint_id":"{touchpoint_id}","application_id":"greenhouse:{number}",'
         f'"job_id":"greenhouse:{number % 400}","occurred_at":"{when}",'
-        f'"occurred_offset_minutes":0,"occurred_quality":"exact","occurred_precision":"instant",'
         f'"source":"greenhouse","source_event_id":"{kind}/{place}",'
-        f'"stage":"{STAGES[place % len(STAGES)]}","channel":"ats"{extra}'
+        f'"stage":"{STAGES[place % len(STAGES)]}"{extra}'
         f',"recorded_at":"{when}"{sealed}}}'
     )
     topic = f"touchpoint.{kind}.v{VERSIONS.get(kind, 1)}"

@@ -17,6 +17,7 @@ from uuid import UUID
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
+from journey.arrays import ByteaArray, TextArray, UuidArray, use_arrays
 from journey.database import Connection
 from journey.vault import Vault
 from schemas.identifiers import PersonKey
@@ -57,19 +58,18 @@ class Identity:
         id derived from their first key, so that two processes make the same one. Three
         statements for any number of people, two when every key is known.
         """
-        keyed = [(self._keys(person), self._keys(same)) for person, same in people]
+        keyed = [(self._keys(person), self._keys(same) if same else []) for person, same in people]
         known = self._look_up(connection, {k for pair in keyed for keys in pair for k in keys})
         fresh: dict[Key, UUID] = {}
-        for keys, same in keyed:
-            for group in (keys, same):
-                self._assign(group, known, fresh)
+        for pair in keyed:
+            for group in pair:
+                if not all(key in known for key in group):
+                    self._assign(group, known, fresh)
         if fresh:
             known |= self._attach(connection, fresh)
         return self._conclude(connection, keyed, known)
 
     def _assign(self, keys: list[Key], known: dict[Key, UUID], fresh: dict[Key, UUID]) -> None:
-        if not keys:
-            return
         candidate = next((known[key] for key in keys if key in known), None)
         if candidate is None:
             candidate = UUID(bytes=self._vault.fingerprint(*_hexed(keys[0])), version=5)
@@ -86,10 +86,14 @@ class Identity:
         resolved = Resolved()
         several: list[tuple[int, list[UUID]]] = []
         for index, (keys, same) in enumerate(keyed):
-            candidates = list(dict.fromkeys(known[key] for key in (*keys, *same)))
-            resolved.candidates.append(candidates[0])
-            if len(candidates) > 1:
-                several.append((index, candidates))
+            first = known[keys[0]]
+            resolved.candidates.append(first)
+            if len(keys) + len(same) > 1:
+                others = {known[key] for key in (*keys, *same)}
+                if len(others) > 1:
+                    several.append(
+                        (index, list(dict.fromkeys(map(known.__getitem__, keys + same))))
+                    )
         if several:
             forest = Forest.load(connection, {c for _, group in several for c in group})
             for index, (survivor, *others) in several:
@@ -100,12 +104,12 @@ class Identity:
         return resolved
 
     def _keys(self, person: tuple[PersonKey, ...]) -> list[Key]:
-        keys = []
-        for key in person:
-            normal = self.normalise(key)
-            if normal is not None:
-                keys.append((key.namespace, self._vault.fingerprint(key.namespace, normal)))
-        return keys
+        fingerprint = self._vault.fingerprint
+        return [
+            (key.namespace, fingerprint(key.namespace, normal))
+            for key in person
+            if (normal := self.normalise(key)) is not None
+        ]
 
     def normalise(self, key: PersonKey) -> str | None:
         """The normal form that is fingerprinted; None for a value that names nobody.
@@ -128,11 +132,12 @@ class Identity:
         found = {key: self._known[key] for key in keys if key in self._known}
         asked = [key for key in keys if key not in found]
         if asked:
+            use_arrays(connection)
             rows = connection.execute(
                 "SELECT namespace, fingerprint, candidate_id FROM identity_keys "
-                "JOIN unnest(%s::text[], %s::bytea[]) AS asked (namespace, fingerprint) "
+                "JOIN unnest(%b, %b) AS asked (namespace, fingerprint) "
                 "USING (namespace, fingerprint)",
-                [[key[0] for key in asked], [key[1] for key in asked]],
+                [TextArray.of([k[0] for k in asked]), ByteaArray.of([k[1] for k in asked])],
                 binary=True,
             )
             for namespace, fingerprint, candidate_id in rows:
@@ -144,9 +149,13 @@ class Identity:
         # Sorted, so that two processes attaching the same keys wait for each other in one order.
         keys = sorted(fresh)
         rows = connection.execute(
-            "INSERT INTO identity_keys SELECT * FROM unnest(%s::text[], %s::bytea[], %s::uuid[]) "
+            "INSERT INTO identity_keys SELECT * FROM unnest(%b, %b, %b) "
             "ON CONFLICT DO NOTHING RETURNING namespace, fingerprint",
-            [[key[0] for key in keys], [key[1] for key in keys], [fresh[key] for key in keys]],
+            [
+                TextArray.of([key[0] for key in keys]),
+                ByteaArray.of([key[1] for key in keys]),
+                UuidArray.of([fresh[key].bytes for key in keys]),
+            ],
             binary=True,
         )
         ours = {(row[0], row[1]) for row in rows}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg_pool import PoolTimeout
 
+from journey.arrays import UuidArray, use_arrays
 from journey.database import Connection, Database
 from schemas.event import Touchpoint
 from schemas.registry import BY_TOPIC
@@ -79,8 +80,12 @@ class TouchpointMapper(Mapper[UUID]):
 
 
 def state_of(touchpoint: Touchpoint) -> bytes:
-    """What is stored of a touchpoint: JSON without the stream's key and without empty fields."""
-    return touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_none=True)
+    """What is stored of a touchpoint: JSON without the stream's key and without default values.
+
+    A default is part of a stored version: changing one means a new version, and the schema test
+    says so.
+    """
+    return touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_defaults=True)
 
 
 def stamped_state(touchpoint: Touchpoint, recorded_at: str, personal: str | None) -> bytes:
@@ -110,8 +115,7 @@ def touchpoint_of(candidate_id: UUID, version: int, topic: str, state: bytes) ->
     return cls.model_validate(fields)
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """A touchpoint ready to be appended: whose it is, its stored name, its state."""
 
     candidate_id: UUID
@@ -200,41 +204,44 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
     """
     if not events:
         return Appended([], 0)
+    use_arrays(connection)
+    # Ids as bytes from here on: they are compared, hashed and written several times each.
+    ids = [event.touchpoint_id.bytes for event in events]
+    streams = [event.candidate_id.bytes for event in events]
     with connection.pipeline():
-        head = connection.execute("SELECT position FROM log_head FOR UPDATE")
+        head = connection.execute("SELECT position FROM log_head FOR UPDATE", binary=True)
         repeats = connection.execute(
-            "SELECT touchpoint_id FROM journey_events WHERE touchpoint_id = ANY(%b)",
-            [[event.touchpoint_id for event in events]],
+            "SELECT uuid_send(touchpoint_id) FROM journey_events WHERE touchpoint_id = ANY(%b)",
+            [UuidArray.of(ids)],
             binary=True,
         )
         versions = connection.execute(
-            "SELECT stream, (SELECT max(originator_version) FROM journey_events "
-            "WHERE originator_id = stream) FROM unnest(%b::uuid[]) AS stream",
-            [list({event.candidate_id for event in events})],
+            "SELECT uuid_send(stream), (SELECT max(originator_version) FROM journey_events "
+            "WHERE originator_id = stream) FROM unnest(%b) AS stream",
+            [UuidArray.of(set(streams))],
             binary=True,
         )
     (position,) = cast(tuple[int], head.fetchone())
-    seen: set[UUID] = {row[0] for row in repeats}
-    version: dict[UUID, int] = {row[0]: row[1] or 0 for row in versions}
+    seen: set[bytes] = {row[0] for row in repeats.fetchall()}
+    version: dict[bytes, int] = {row[0]: row[1] or 0 for row in versions.fetchall()}
+    topics = {event.topic: event.topic.encode() for event in events}
     places: list[tuple[int, int] | None] = []
     rows: list[bytes] = [_COPY_HEADER]
-    for event in events:
-        if event.touchpoint_id in seen:
+    for event, stream, touchpoint_id in zip(events, streams, ids, strict=True):
+        if touchpoint_id in seen:
             places.append(None)
             continue
-        seen.add(event.touchpoint_id)
+        seen.add(touchpoint_id)
         position += 1
-        stream = event.candidate_id
         version[stream] = next_version = version[stream] + 1
         places.append((next_version, position))
-        topic = event.topic.encode()
-        state = event.state
+        topic, state = topics[event.topic], event.state
         rows += (
-            _ROW_HEAD(6, 16, stream.bytes, 8, next_version, len(topic)),
+            _ROW_HEAD(6, 16, stream, 8, next_version, len(topic)),
             topic,
             _LENGTH(len(state)),
             state,
-            _ROW_TAIL(8, position, 16, event.touchpoint_id.bytes),
+            _ROW_TAIL(8, position, 16, touchpoint_id),
         )
     if len(rows) > 1:
         rows.append(_COPY_TRAILER)

@@ -18,6 +18,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from journey.arrays import ByteaArray, UuidArray, use_arrays
 from journey.database import Connection, Database
 from journey.errors import ConfigurationError, KeyDestroyed, WrongMasterKey
 from schemas.personal import Personal
@@ -89,6 +90,7 @@ class Vault:
         missing = [candidate for candidate in wanted if candidate not in self._keys]
         found = {c: self._keys[c] for c in wanted if c in self._keys}
         if missing:
+            use_arrays(connection)
             found |= self._load(connection, missing)
             if fresh := [candidate for candidate in missing if candidate not in found]:
                 found |= self._create(connection, fresh)
@@ -96,8 +98,8 @@ class Vault:
 
     def _load(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
         rows = connection.execute(
-            "SELECT candidate_id, wrapped_key FROM person_keys WHERE candidate_id = ANY(%s)",
-            [candidates],
+            "SELECT candidate_id, wrapped_key FROM person_keys WHERE candidate_id = ANY(%b)",
+            [UuidArray.of([candidate.bytes for candidate in candidates])],
             binary=True,
         )
         return {row[0]: self._remember(row[0], self._unwrap(row[0], row[1])) for row in rows}
@@ -107,9 +109,13 @@ class Vault:
         candidates.sort()
         made = {candidate: os.urandom(_KEY_BYTES) for candidate in candidates}
         rows = connection.execute(
-            "INSERT INTO person_keys SELECT * FROM unnest(%s::uuid[], %s::bytea[]) "
+            "INSERT INTO person_keys SELECT * FROM unnest(%b, %b) "
             "ON CONFLICT DO NOTHING RETURNING candidate_id",
-            [candidates, [self._wrap(candidate, key) for candidate, key in made.items()]],
+            [
+                UuidArray.of([candidate.bytes for candidate in candidates]),
+                ByteaArray.of([self._wrap(candidate, made[candidate]) for candidate in candidates]),
+            ],
+            binary=True,
         )
         ours = {row[0] for row in rows}
         # Remembered only by the caller's batch: the transaction may yet roll back.
@@ -128,6 +134,7 @@ class Vault:
     def unseal(self, database: Database, candidate_id: UUID, token: str) -> Personal:
         """What was sealed. Raises KeyDestroyed after an erasure, WrongMasterKey."""
         with database.transaction() as connection:
+            use_arrays(connection)
             key = self._load(connection, [candidate_id]).get(candidate_id)
         if key is None:
             raise KeyDestroyed(f"the key of candidate {candidate_id} was destroyed")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.errors import NaiveDatetime
 from schemas.identifiers import TouchpointId
@@ -47,17 +47,8 @@ def _to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _to_text(moment: datetime) -> str:
-    """ISO 8601 in UTC with a `Z`, so that text order is time order for equal precision."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-UtcDatetime = Annotated[
-    AwareDatetime,
-    AfterValidator(_to_utc),
-    PlainSerializer(_to_text, return_type=str, when_used="json"),
-]
-"""An aware datetime, in UTC once inside."""
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+"""An aware datetime, in UTC once inside; as JSON it ends in `Z`."""
 
 
 class Actor(BaseModel):

@@ -6,7 +6,6 @@ CREATE TABLE identity_keys (
     candidate_id uuid NOT NULL,
     PRIMARY KEY (namespace, fingerprint)
 );
-CREATE INDEX identity_keys_candidate_idx ON identity_keys (candidate_id);
 
 CREATE TABLE person_keys (
     candidate_id uuid PRIMARY KEY,

@@ -12,11 +12,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from schemas.ats.lenient import Json, opaque_id, part, text
-from schemas.errors import NaiveDatetime
-from schemas.event import Moment, Quality
+from schemas.ats.lenient import Json, opaque_id, part, text, values
+from schemas.event import Moment, Precision, Quality
 
 ACTIONS: dict[str, str] = {
     "new_candidate_application": "application",
@@ -52,24 +52,39 @@ ACTIONS: dict[str, str] = {
 """Every documented action → what it is about."""
 
 _US_DATE = re.compile(r"^(\d{1,2})/(\d{1,2})/(\d{4})$")
+_ISO_DATE = 10
+_LONGEST_TIME = 40
+
+
+@lru_cache(maxsize=4_096)
+def _instant(written: str) -> tuple[datetime, Precision] | None:
+    try:
+        if day := _US_DATE.match(written):
+            month, date, year = (int(number) for number in day.groups())
+            return datetime(year, month, date, tzinfo=UTC), "day"
+        if len(written) == _ISO_DATE:
+            return datetime.fromisoformat(written).replace(tzinfo=UTC), "day"
+        at = datetime.fromisoformat(written)
+        # Also asks whether it has an equivalent in UTC: the first hours of year 1 may not.
+        return None if at.tzinfo is None or at.astimezone(UTC) is None else (at, "instant")
+    except (ValueError, OverflowError):
+        return None
+
+
+def instant(value: Any) -> tuple[datetime, Precision] | None:
+    """An aware time and how sharp it is, of an ISO date-time, ISO date or US date `MM/DD/YYYY`.
+
+    None if unreadable; so is a time without a zone, since it names no moment.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_TIME:
+        return None
+    return _instant(value.strip())
 
 
 def moment(value: Any, quality: Quality = "exact") -> Moment | None:
-    """The moment of an ISO date-time, an ISO date or a US date `MM/DD/YYYY`; None if unreadable.
-
-    A time without a zone names no moment, so it is unreadable too.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        if day := _US_DATE.match(value.strip()):
-            month, date, year = (int(number) for number in day.groups())
-            at = datetime(year, month, date, tzinfo=UTC)
-            return Moment.of(at, quality=quality, precision="day")
-        return Moment.parse(value, quality=quality)
-    # OverflowError: the first hours of year 1 and the last of 9999 have no UTC equivalent.
-    except (ValueError, OverflowError, NaiveDatetime):
-        return None
+    """`instant` as a moment of this quality."""
+    found = instant(value)
+    return None if found is None else Moment.of(found[0], quality=quality, precision=found[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,8 @@ class Application:
     application_id: str | None
     candidate_id: str | None
     candidate: Json
+    emails: tuple[str, ...]
+    phones: tuple[str, ...]
     is_prospect: bool
     job_id: str | None
     stage_id: str | None
@@ -102,6 +119,8 @@ class Application:
             application_id=opaque_id(said.get("id")),
             candidate_id=opaque_id(candidate.get("id")) or opaque_id(said.get("candidate_id")),
             candidate=candidate,
+            emails=values(candidate.get("email_addresses")),
+            phones=values(candidate.get("phone_numbers")),
             is_prospect=said.get("prospect") is True,
             job_id=_only_job(said),
             stage_id=opaque_id(stage.get("id")),

@@ -35,7 +35,11 @@ def text(value: Any) -> str | None:
 
 def values(entries: Any) -> tuple[str, ...]:
     """The values of `[{"value": …, "type": …}]`, each once; others are skipped."""
-    if not isinstance(entries, list):
+    if not isinstance(entries, list) or not entries:
         return ()
-    found = [text(entry.get("value")) for entry in entries if isinstance(entry, dict)]
-    return tuple(dict.fromkeys(one for one in found if one is not None))
+    found: dict[str, None] = {}
+    for entry in entries:
+        value = entry.get("value") if isinstance(entry, dict) else None
+        if isinstance(value, str) and (value := value.strip()):
+            found[value] = None
+    return tuple(found)

