@@ -1,0 +1,137 @@
+"""The `journey` command: one file a command, listed here by hand.
+
+Commands print tables for people and, with `--json`, one JSON document for programs. Errors are
+one sentence on stderr. Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from consumers.cli import (
+    alerts,
+    connections,
+    contradictions,
+    deliveries,
+    demo,
+    doctor,
+    ingest,
+    rebuild,
+    replay,
+    run,
+    serve,
+    show,
+    silences,
+)
+from consumers.cli.described import described, paragraphs
+from consumers.cli.errors import CONFIGURATION, DATABASE, FOUND, NOT_FOUND, USAGE, code_of
+
+HELP = paragraphs(f"""
+Every candidate touchpoint is an immutable fact; silences and contradictions are derived.
+
+Start with `journey demo`, then `journey serve` and point a webhook at it. Settings are environment
+variables (JOURNEY_HOME, JOURNEY_DATABASE_URL, …). Times are in UTC. Every command that lists
+something takes --json.
+
+Exit codes: 0 fine; {FOUND} something is wrong or was found; {USAGE} wrong usage; {NOT_FOUND} not
+found; {DATABASE} the database is away; {CONFIGURATION} wrong configuration.
+""")
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="journey",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    for name, command in (
+        ("demo", demo.demo),
+        ("serve", serve.serve),
+        ("run", run.run),
+        ("ingest", ingest.ingest),
+        ("show", show.show),
+        ("replay", replay.replay),
+        ("silences", silences.silences),
+        ("contradictions", contradictions.contradictions),
+    ):
+        app.command(name, help=described(command))(command)
+    app.add_typer(alerts.app, name="alerts")
+    app.add_typer(deliveries.app, name="deliveries")
+    for name, command in (
+        ("connections", connections.connections),
+        ("rebuild", rebuild.rebuild),
+        ("doctor", doctor.doctor),
+    ):
+        app.command(name, help=described(command))(command)
+    return app
+
+
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code. Errors are told in a sentence on stderr."""
+    try:
+        result = _app()(args=list(arguments), prog_name="journey", standalone_mode=False)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain when it flushes.
+        with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.Abort:
+        return 130
+    except _UsageError as error:
+        _complain(_sentence(error))
+        return USAGE
+    except Exception as error:
+        code = code_of(error)
+        if code is None:
+            return _bug(error)
+        _complain(str(error))
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The entry point of the `journey` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def _sentence(error: Exception) -> str:
+    format_message = getattr(error, "format_message", None)
+    text = str(format_message() if format_message else error).strip()
+    # Some say nothing, because their help was printed instead.
+    return " ".join(text.split()) or "give a command"
+
+
+def _complain(sentence: str) -> None:
+    end = "" if sentence.endswith((".", "?", "!")) else "."
+    print(f"journey: {sentence}{end}", file=sys.stderr)
+
+
+def _bug(error: Exception) -> int:
+    """What nobody foresaw. The text of other people's errors may quote personal things."""
+    from consumers.logging import error_text
+
+    if os.environ.get("JOURNEY_TRACEBACK"):
+        raise error
+    _complain(
+        f"this is a bug of ours ({error_text(error)}); nothing was changed by halves, "
+        "set JOURNEY_TRACEBACK=1 to see where"
+    )
+    return FOUND
+
+
+__all__ = ["invoke", "main"]

@@ -1,0 +1,45 @@
+"""`journey doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import typer
+
+from consumers.cli.errors import FOUND
+from consumers.cli.options import AsJson
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at everything that can go wrong; exit code 1 when something has.
+
+    Example: journey doctor || journey deliveries list --status dead
+
+    JSON: a list of {check, status: ok | note | wrong, found, advice}.
+    """
+    from consumers.bootstrap import installation
+    from consumers.cli.output import console, print_json, print_table
+    from consumers.health import examine
+
+    with installation() as engine:
+        checks = list(examine(engine))
+    wrong = sum(check.status == "wrong" for check in checks)
+    if as_json:
+        print_json(checks)
+    else:
+        print_table(
+            ("check", "status", "found"),
+            [
+                (
+                    check.check,
+                    check.status,
+                    f"{check.found}; {check.advice}" if check.advice else check.found,
+                )
+                for check in checks
+            ],
+            empty="Nothing was looked at.",
+        )
+        console().print()
+        console().print(
+            "All is well." if not wrong else f"{wrong} of {len(checks)} checks are wrong."
+        )
+    if wrong:
+        raise typer.Exit(FOUND)

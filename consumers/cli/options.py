@@ -1,0 +1,63 @@
+"""Arguments and options that several commands share, and how moments are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated
+
+import typer
+
+Candidate = Annotated[
+    str,
+    typer.Argument(
+        help="A candidate's id, its first digits, or how a source names them: "
+        "greenhouse:candidate/123, or an e-mail address.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document for programs.")]
+Moment = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="T",
+        help="What had happened by this moment: 2026-03-02T09:00Z, or a day (to its end, UTC).",
+        show_default=False,
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="T|POSITION",
+        help="What we knew at this moment, or up to this position of the log.",
+        show_default=False,
+    ),
+]
+
+
+def moment(text: str | None, option: str = "--at") -> datetime | None:
+    """A moment from ISO 8601; a date alone is the end of that day in UTC. Raises BadParameter."""
+    if text is None:
+        return None
+    try:
+        if len(text) == 10:
+            day = datetime.combine(datetime.fromisoformat(text).date(), time(), UTC)
+            return day + timedelta(days=1) - timedelta(microseconds=1)
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{option}: {text!r} is no moment; write 2026-03-02T09:00Z or 2026-03-02"
+        ) from None
+    if found.tzinfo is None:
+        raise typer.BadParameter(
+            f"{option}: {text!r} says no time zone; end it with Z or an offset like +01:00"
+        )
+    return found.astimezone(UTC)
+
+
+def as_of(text: str | None) -> datetime | int | None:
+    """A moment, or a position when it is a plain number. Raises BadParameter."""
+    if text is not None and text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    return moment(text, "--as-of")

@@ -1,0 +1,32 @@
+"""`journey run`: one process of those that `serve` runs together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from consumers.cli.errors import FOUND
+
+
+def run(
+    process: Annotated[
+        Literal["receiver", "ingest", "project", "sweep", "notify"],
+        typer.Argument(help="Which process.", show_default=False),
+    ],
+) -> None:
+    """Run one process, until SIGTERM or Ctrl-C. Any number of each may run at once.
+
+    receiver keeps deliveries; ingest makes touchpoints of them; project keeps the views; sweep
+    raises alerts when deadlines pass; notify sends them.
+
+    Example: journey run ingest
+    """
+    from consumers.bootstrap import installation
+    from consumers.logging import configure_logging
+    from consumers.processes import run_processes
+
+    with installation() as engine:
+        configure_logging(engine.settings.log)
+        if not run_processes(engine, [process]):
+            raise typer.Exit(FOUND)

@@ -1,0 +1,25 @@
+"""`journey serve`: all processes in one."""
+
+from __future__ import annotations
+
+import typer
+
+from consumers.cli.errors import FOUND
+
+
+def serve() -> None:
+    """Receive, ingest, project, sweep and notify, in one process, until SIGTERM or Ctrl-C.
+
+    Listens on JOURNEY_HOST:JOURNEY_PORT for POST /webhooks/<connection>. Alerts are lines on
+    standard output, and signed posts when JOURNEY_ALERT_WEBHOOK_URL is set; the log is on stderr.
+
+    Example: JOURNEY_PORT=8080 journey serve
+    """
+    from consumers.bootstrap import installation
+    from consumers.logging import configure_logging
+    from consumers.processes import PROCESSES, run_processes
+
+    with installation() as engine:
+        configure_logging(engine.settings.log)
+        if not run_processes(engine, PROCESSES):
+            raise typer.Exit(FOUND)

@@ -1,0 +1,331 @@
+"""Whether an installation is well: each check finds something and says what to do about it.
+
+Read-only. A check that cannot be made because an earlier one failed is left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from consumers import inbox
+from consumers.bootstrap import Installation
+from journey.database import Connection, migrations
+from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
+
+Status = Literal["ok", "note", "wrong"]
+
+PATIENCE = timedelta(minutes=5)
+"""What waits longer than this has nobody who works on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: `ok`, worth a `note`, or `wrong`; `advice` says what to do."""
+
+    check: str
+    status: Status
+    found: str
+    advice: str = ""
+
+
+def examine(installation: Installation) -> Iterator[Check]:
+    """Every check, in the order in which one depends on another."""
+    yield from _configuration(installation)
+    try:
+        database = installation.database
+    except DatabaseUnavailable as error:
+        yield Check("database", "wrong", str(error), "start the server, or mend the URL")
+        return
+    except JourneyError as error:
+        yield Check("database", "wrong", str(error), "see the sentence itself")
+        return
+    now = installation.clock.now()
+    try:
+        with database.transaction() as connection:
+            for look in _LOOKS:
+                yield from look(connection, now)
+            yield from _master_key(installation, connection)
+        yield from _feeds(installation, now)
+    except DatabaseUnavailable as error:
+        yield Check("database", "wrong", str(error), "start the server, or mend the URL")
+
+
+def _configuration(installation: Installation) -> Iterator[Check]:
+    yield from _told("policies", lambda: _policies(installation))
+    yield from _told("rules", lambda: _rules(installation))
+    yield from _told("connections", lambda: _connections(installation))
+    yield from _told("channels", lambda: _channels(installation))
+    if importlib.util.find_spec("crc32c") is None:
+        yield Check(
+            "kafka",
+            "wrong",
+            "the crc32c extra of kafka-python is missing",
+            "install kafka-python[crc32c]; without it Kafka is many times slower",
+        )
+    else:
+        yield Check("kafka", "ok", "crc32c is there")
+
+
+def _told(name: str, look: Callable[[], Check]) -> Iterator[Check]:
+    try:
+        yield look()
+    except ConfigurationError as error:
+        yield Check(name, "wrong", str(error), "mend the file or setting that it names")
+
+
+def _policies(installation: Installation) -> Check:
+    policies = installation.meaning.policies
+    return Check(
+        "policies",
+        "ok",
+        f"{len(policies.policies)} in force, fingerprint {policies.fingerprint[:12]}",
+    )
+
+
+def _rules(installation: Installation) -> Check:
+    rules = installation.meaning.rules
+    return Check("rules", "ok", f"{len(rules.rules)} loaded, fingerprint {rules.fingerprint[:12]}")
+
+
+def _connections(installation: Installation) -> Check:
+    found = sorted(installation.connections)
+    if not found:
+        return Check(
+            "connections",
+            "note",
+            "none, so nobody can deliver",
+            f"write {installation.settings.connections} or set JOURNEY_CONNECTION_<NAME>_SOURCE",
+        )
+    return Check("connections", "ok", ", ".join(found))
+
+
+def _channels(installation: Installation) -> Check:
+    return Check("channels", "ok", ", ".join(each.name for each in installation.channels))
+
+
+# --- the database ---------------------------------------------------------------------------
+
+
+def _server(connection: Connection, now: datetime) -> Iterator[Check]:
+    row = connection.execute(
+        "SELECT split_part(current_setting('server_version'), ' ', 1), current_schema(), "
+        "current_setting('fsync'), current_setting('full_page_writes'), "
+        "current_setting('synchronous_commit')"
+    ).fetchone()
+    assert row is not None
+    version, schema, fsync, pages, commit = row
+    yield Check("database", "ok", f"PostgreSQL {version}, schema {schema}")
+    if "off" in (fsync, pages) or commit == "off":
+        yield Check(
+            "durability",
+            "wrong",
+            f"fsync is {fsync}, full_page_writes {pages}, synchronous_commit {commit}",
+            "switch all three on; otherwise an answered delivery may be lost in a power cut",
+        )
+    else:
+        yield Check("durability", "ok", f"fsync on, synchronous_commit {commit}")
+
+
+def _migrations(connection: Connection, now: datetime) -> Iterator[Check]:
+    done = {row[0] for row in connection.execute("SELECT number FROM migrations")}
+    missing = migrations().keys() - done
+    if missing:
+        yield Check("migrations", "wrong", f"{len(missing)} are missing", "start any process once")
+    else:
+        yield Check("migrations", "ok", f"{len(done)} applied, up to {max(done):04}")
+
+
+def _append_only(connection: Connection, now: datetime) -> Iterator[Check]:
+    rows = connection.execute(
+        "SELECT tgname FROM pg_trigger WHERE tgrelid = ANY(ARRAY["
+        "'journey_events'::regclass, 'alert_events'::regclass]) "
+        "AND tgname LIKE '%\\_append\\_only' AND tgenabled IN ('O', 'A')"
+    )
+    found = {row[0] for row in rows}
+    missing = {"journey_events_append_only", "alert_events_append_only"} - found
+    if missing:
+        yield Check(
+            "append-only",
+            "wrong",
+            f"the trigger {', '.join(sorted(missing))} is gone or off",
+            "find out who removed it and what was changed; make it again from the migration",
+        )
+    else:
+        yield Check("append-only", "ok", "the log refuses UPDATE, DELETE and TRUNCATE")
+
+
+def _gapless(connection: Connection, now: datetime) -> Iterator[Check]:
+    row = connection.execute(
+        "SELECT (SELECT position FROM log_head), count(*), coalesce(max(notification_id), 0), "
+        "(SELECT count(*) FROM (SELECT FROM journey_events GROUP BY originator_id "
+        "HAVING max(originator_version) <> count(*)) AS broken) FROM journey_events"
+    ).fetchone()
+    assert row is not None
+    head, count, last, broken = row
+    if head != count or last != count or broken:
+        yield Check(
+            "log",
+            "wrong",
+            f"{count:,} touchpoints, last position {last:,}, head {head:,}, "
+            f"{broken} streams with gaps",
+            "something was written past the journey log; restore from a backup",
+        )
+    else:
+        yield Check("log", "ok", f"{count:,} touchpoints, positions and versions without a gap")
+
+
+def _inbox(connection: Connection, now: datetime) -> Iterator[Check]:
+    counts = inbox.counts(connection)
+    told = ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
+    row = connection.execute(
+        "SELECT min(received_at) FROM deliveries WHERE status = 'pending'"
+    ).fetchone()
+    oldest = row[0] if row is not None else None
+    if oldest is not None and now - oldest > PATIENCE:
+        yield Check(
+            "inbox",
+            "wrong",
+            f"{told}; the oldest pending one waits since {oldest:%Y-%m-%d %H:%M} UTC",
+            "start `journey run ingest` (or `serve`) and read its log",
+        )
+    else:
+        yield Check("inbox", "ok", told or "empty")
+    if counts["dead"]:
+        yield Check(
+            "dead letters",
+            "wrong",
+            f"{counts['dead']:,} deliveries could not be translated",
+            "see `journey deliveries list --status dead`, mend, then `journey deliveries redrive`",
+        )
+    if counts["refused"]:
+        yield Check(
+            "refused",
+            "note",
+            f"{counts['refused']:,} deliveries did not prove who sent them",
+            "see `journey deliveries list --status refused`; a secret may have been rotated",
+        )
+
+
+def _projections(connection: Connection, now: datetime) -> Iterator[Check]:
+    row = connection.execute(
+        "SELECT (SELECT position FROM log_head), coalesce((SELECT notification_id "
+        "FROM projection_tracking WHERE application_name = 'projections'), 0)"
+    ).fetchone()
+    assert row is not None
+    head, position = row
+    if position >= head:
+        yield Check("projections", "ok", f"position {position:,}, nothing to read")
+        return
+    waiting = connection.execute(
+        "SELECT (convert_from(state, 'UTF8')::jsonb->>'recorded_at')::timestamptz "
+        "FROM journey_events WHERE notification_id = %s",
+        [position + 1],
+    ).fetchone()
+    since = waiting[0] if waiting is not None else None
+    found = f"position {position:,} of {head:,}, {head - position:,} touchpoints behind"
+    if since is not None and now - since > PATIENCE:
+        yield Check(
+            "projections",
+            "wrong",
+            f"{found}, since {since:%Y-%m-%d %H:%M} UTC",
+            "start `journey run project` (or `serve`) and read its log",
+        )
+    else:
+        yield Check("projections", "ok", found)
+
+
+def _alerts(connection: Connection, now: datetime) -> Iterator[Check]:
+    row = connection.execute(
+        "SELECT (SELECT count(*) FROM alerts WHERE state <> 'resolved'), "
+        "(SELECT min(due_at) FROM deadlines), "
+        "(SELECT count(*) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
+        "(SELECT min(created_at) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
+        "(SELECT count(*) FROM outbox WHERE given_up_at IS NOT NULL), "
+        "(SELECT last_error FROM outbox WHERE last_error IS NOT NULL "
+        " ORDER BY created_at DESC LIMIT 1)"
+    ).fetchone()
+    assert row is not None
+    unresolved, due_at, unsent, oldest, given_up, error = row
+    if due_at is not None and now - due_at > PATIENCE:
+        yield Check(
+            "sweeper",
+            "wrong",
+            f"a deadline passed at {due_at:%Y-%m-%d %H:%M} UTC and nobody looked",
+            "start `journey run sweep` (or `serve`) and read its log",
+        )
+    else:
+        coming = f", next deadline {due_at:%Y-%m-%d %H:%M} UTC" if due_at is not None else ""
+        yield Check("sweeper", "ok", f"{unresolved:,} alerts are not resolved{coming}")
+    because = f" ({error})" if error else ""
+    if given_up:
+        yield Check(
+            "notifier",
+            "wrong",
+            f"{given_up:,} messages were given up; nobody was told{because}",
+            "mend the channel; the alerts themselves stand in `journey alerts`",
+        )
+    elif oldest is not None and now - oldest > PATIENCE:
+        yield Check(
+            "notifier",
+            "wrong",
+            f"{unsent:,} messages wait, since {oldest:%Y-%m-%d %H:%M} UTC{because}",
+            "start `journey run notify` (or `serve`) and read its log",
+        )
+    else:
+        yield Check("notifier", "ok", f"{unsent:,} messages wait to be sent")
+
+
+def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
+    """Candidates known only as whose interview or application it was."""
+    row = connection.execute(
+        "SELECT count(*) FROM (SELECT candidate_id FROM identity_keys "
+        "WHERE candidate_id NOT IN "
+        "(SELECT absorbed FROM identity_merges WHERE until_position IS NULL) "
+        "GROUP BY candidate_id HAVING bool_and(namespace LIKE '%:scheduled\\_interview' "
+        "OR namespace LIKE '%:application')) AS unattached"
+    ).fetchone()
+    count = row[0] if row is not None else 0
+    if count:
+        yield Check(
+            "unattached",
+            "note",
+            f"{count:,} candidates are known only by an interview or an application",
+            "they attach when their source names the person; switch on its application events",
+        )
+    else:
+        yield Check("unattached", "ok", "every candidate is known by more than an application")
+
+
+_LOOKS: tuple[Callable[[Connection, datetime], Iterator[Check]], ...] = (
+    _server, _migrations, _append_only, _gapless, _inbox, _projections, _alerts, _unattached,
+)  # fmt: skip
+
+
+def _master_key(installation: Installation, connection: Connection) -> Iterator[Check]:
+    row = connection.execute("SELECT candidate_id FROM person_keys LIMIT 1").fetchone()
+    try:
+        if row is not None:
+            installation.vault.open_keys(connection, [row[0]])
+        else:
+            installation.vault  # noqa: B018 - made here, so that what is wrong with it is told
+    except JourneyError as error:
+        yield Check("master key", "wrong", str(error), "set the key this database was made with")
+        return
+    yield Check("master key", "ok", "opens what was sealed" if row else "there, nothing is sealed")
+
+
+def _feeds(installation: Installation, now: datetime) -> Iterator[Check]:
+    feeds = installation.queries.feeds()
+    if not feeds:
+        yield Check("feeds", "note", "no source has told anything yet", "try `journey demo`")
+    for feed in feeds:
+        yield Check(
+            f"feed {feed.source}",
+            "ok",
+            f"{feed.touchpoints:,} touchpoints, last heard {feed.last_recorded_at:%Y-%m-%d %H:%M} "
+            "UTC",
+        )

@@ -1,0 +1,101 @@
+"""The processes by name, run alone or together, ended cleanly or loudly.
+
+SIGTERM and SIGINT end all of them: what was accepted is written, what was begun is committed or
+rolled back. A process that meets a bug of ours takes the others with it, since a receiver that
+goes on while ingest is dead would look healthy and be wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from consumers.bootstrap import Installation
+from consumers.logging import error_text
+
+log = structlog.get_logger()
+
+PROCESSES = ("receiver", "ingest", "project", "sweep", "notify")
+"""Every process, in the order in which data goes through them."""
+
+_JOIN_SECONDS = 30.0
+
+
+def run_processes(installation: Installation, names: Sequence[str]) -> bool:
+    """Run these processes until SIGTERM or SIGINT; False if one of them ended by itself.
+
+    Call it from the main thread. Raises ConfigurationError, DatabaseUnavailable at the start.
+    """
+    stop = threading.Event()
+    failed: list[str] = []
+    # Opened here, so that what is wrong with the set-up is told once and at once.
+    jobs = {name: _job(installation, name) for name in names if name != "receiver"}
+    app = installation.receiver if "receiver" in names else None
+
+    def run(name: str, job: Callable[[threading.Event], None]) -> None:
+        try:
+            job(stop)
+            if stop.is_set():
+                return
+            log.error("a process ended by itself", process=name)
+        except BaseException as error:
+            log.error("a process stopped on an error", process=name, error=error_text(error))
+        failed.append(name)
+        stop.set()
+        # The main thread sits in the web server, which ends by signal.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threads = [
+        threading.Thread(target=run, args=(name, job), name=name) for name, job in jobs.items()
+    ]
+    if app is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+    for thread in threads:
+        thread.start()
+    log.info("started", processes=list(names))
+    try:
+        if app is None:
+            while not stop.wait(0.5):
+                pass
+        else:
+            _serve(installation)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(_JOIN_SECONDS)
+    log.info("stopped", processes=list(names))
+    return not failed
+
+
+def _serve(installation: Installation) -> None:
+    from consumers.webhooks.server import serve_receiver
+
+    settings = installation.settings
+
+    def ready(port: int) -> None:
+        log.info(
+            "listening",
+            host=settings.host,
+            port=port,
+            connections=sorted(installation.connections),
+        )
+
+    serve_receiver(installation.receiver, host=settings.host, port=settings.port, ready=ready)
+
+
+def _job(installation: Installation, name: str) -> Callable[[threading.Event], None]:
+    match name:
+        case "ingest":
+            return installation.ingest.run
+        case "project":
+            return installation.runner.run
+        case "sweep":
+            return installation.sweeper.run
+        case "notify":
+            return installation.notifier.run
+    raise ValueError(f"{name!r} is no process")
