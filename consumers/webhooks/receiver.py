@@ -37,6 +37,7 @@ from journey.clock import Clock
 
 log = structlog.get_logger()
 
+PREFIX = "/webhooks/"
 MAX_BODY_BYTES = 1024 * 1024
 READ_FACTOR = 8
 """An authentic delivery of up to so many times the limit is kept, though not translated."""
@@ -112,7 +113,7 @@ class Receiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            door = self._doors.get(scope["path_params"]["connection"].removesuffix("/"))
+            door = self._doors.get(_connection_name(scope))
             if door is None:
                 _refuse(UNKNOWN_CONNECTION)
             headers = _headers(scope)
@@ -126,6 +127,10 @@ class Receiver:
             await _answer(send, refusal.status, body, refusal.headers)
         except _Gone:
             pass
+        except Exception:
+            # Our bug. The sender keeps the delivery and tries again, so nothing is lost.
+            log.exception("the receiver failed")
+            await _answer(send, NOT_STORED.status, NOT_STORED.body, NOT_STORED.headers)
 
     async def _deliver(
         self, door: _Door, headers: dict[str, str], receive: Receive, send: Send
@@ -306,6 +311,12 @@ def _door(connection: Connection, adapter: Adapter) -> _Door:
 
 def _refuse(refusal: Refusal) -> NoReturn:
     raise _Refused(refusal)
+
+
+def _connection_name(scope: Scope) -> str:
+    """What stands after the prefix; a slash at the end is forgiven."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path.removeprefix(PREFIX).removesuffix("/")
 
 
 def _headers(scope: Scope) -> dict[str, str]:
