@@ -96,8 +96,8 @@ class Identity:
                     )
         if several:
             forest = Forest.load(connection, {c for _, group in several for c in group})
-            for index, (survivor, *others) in several:
-                for other in others:
+            for index, (survivor, *rest) in several:
+                for other in rest:
                     edge = forest.merge(survivor, other)
                     if edge is not None:
                         resolved.merges.append((*edge, index))

@@ -46,6 +46,7 @@ CREATE TABLE alert_checks (
 -- What is to be sent, one row per alert transition and channel.
 CREATE TABLE outbox (
     message_id uuid PRIMARY KEY,     -- UUIDv5 of alert, transition and channel: the webhook-id
+    sequence bigint GENERATED ALWAYS AS IDENTITY,
     alert_id uuid NOT NULL,
     version bigint NOT NULL,         -- of the alert: its messages leave in this order
     transition text NOT NULL,        -- raised, escalated, resolved
@@ -58,7 +59,9 @@ CREATE TABLE outbox (
     given_up_at timestamptz,
     last_error text
 );
-CREATE INDEX outbox_due_idx ON outbox (channel, next_attempt_at)
+-- Not by channel, so that looking for earlier messages of one alert has only one index to take,
+-- however stale the statistics are.
+CREATE INDEX outbox_due_idx ON outbox (next_attempt_at, sequence)
     WHERE sent_at IS NULL AND given_up_at IS NULL;
-CREATE INDEX outbox_alert_idx ON outbox (alert_id, channel)
+CREATE INDEX outbox_alert_idx ON outbox (alert_id, channel, version)
     WHERE sent_at IS NULL AND given_up_at IS NULL;
