@@ -22,6 +22,7 @@ from typing import BinaryIO
 import orjson
 import psycopg
 import structlog
+from psycopg.types.json import set_json_loads
 
 from consumers import inbox
 from consumers.ats_adapters import ALL_ADAPTERS
@@ -109,6 +110,8 @@ class Ingest:
         Raises IngestStopped, DatabaseUnavailable and Unavailable, each with nothing committed.
         """
         with self._database.transaction() as connection:
+            # Headers are jsonb; a tenth of a step went into the slower decoder.
+            set_json_loads(orjson.loads, connection)
             read = [self._read(delivery) for delivery in inbox.take(connection, limit)]
             if not read:
                 return Stepped()
@@ -148,6 +151,9 @@ class Ingest:
                 waiting = True
                 stop.wait(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            except IngestStopped as error:
+                log.error("ingest stops", delivery_id=error.delivery_id, problem=str(error))
+                raise
 
     def _work(self, listening: DatabaseConnection, stop: threading.Event) -> None:
         while not stop.is_set():

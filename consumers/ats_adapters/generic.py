@@ -264,7 +264,7 @@ def _statement(
     if meaning is not None and meaning.ignore:
         return None
     places = _Places(mapping, meaning)
-    source = connection.source_name
+    source = _source(connection)
     person = _person(event.root, places.get("person"), source)
     if not person:
         raise Untranslatable(
@@ -295,6 +295,12 @@ def _statement(
         field = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
         raise Untranslatable(f"{field} does not fit {kind.KIND}") from None
     return Statement(touchpoint, person, _personal(event.root, places.get("personal")))
+
+
+def _source(connection: Connection) -> str:
+    """The tool's name: "generic" would let the ids of two tools be taken for each other's."""
+    named = connection.source_name != Generic.name
+    return connection.source_name if named else connection.name
 
 
 def _event_id(event: _Event, places: _Places) -> str:

@@ -32,7 +32,7 @@ from consumers.ats_adapters.adapter import Delivery, Probe, Translation
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import GREENHOUSE as SIGNATURE
-from schemas.ats.greenhouse import ACTIONS, Application, Offer, moment
+from schemas.ats.greenhouse import ACTIONS, Application, Offer, instant, moment
 from schemas.ats.lenient import Json, opaque_id, part, text, values
 from schemas.event import Actor, Moment, Touchpoint
 from schemas.identifiers import PersonKey
@@ -184,7 +184,7 @@ class _Case:
         keys = [told.key("application", application_id)]
         if said.candidate_id is not None:
             keys.insert(0, told.key("candidate", said.candidate_id))
-        return cls(told, said, application_id, (*keys, *_contact_keys(said.candidate)))
+        return cls(told, said, application_id, (*keys, *_contact_keys(said.emails, said.phones)))
 
     def event_id(self, *fact: str) -> str:
         return "/".join(("application", self.application_id, *fact))
@@ -207,8 +207,13 @@ class _Case:
         return Statement(
             touchpoint,
             self.person,
-            _profile(self.said.candidate, self.said.rejection_details) if personal else None,
+            self.profile() if personal else None,
         )
+
+    def profile(self) -> Personal | None:
+        """What the delivery says about the person, to be sealed."""
+        said = self.said
+        return _profile(said.candidate, said.emails, said.phones, said.rejection_details)
 
     def kept(self, event_id: str, when: Moment) -> Translation:
         """Nothing here is a fact of an application, and yet it concerns the person."""
@@ -331,13 +336,11 @@ def _hired(told: _Told) -> Translation:
     hired = case.touchpoint(
         Hired, case.event_id("hired", *(fact or [case.stamp()])), resolved or case.last_activity()
     )
-    facts = _facts_of(_OfferCase(told, offer, case.application_id, case.said.job_id), "accepted")
-    return Translation(
-        (
-            *(Statement(touchpoint, case.person) for touchpoint in facts if case.said.offer),
-            case.statement(hired),
-        )
-    )
+    offered = _OfferCase(told, offer, case.application_id, case.said.job_id)
+    # Hiring is the acceptance of an offer; its echo in `offer_updated` gets the same ids.
+    facts = _facts_of(offered, "accepted") if case.said.offer else []
+    statements = [Statement(touchpoint, case.person) for touchpoint in facts]
+    return Translation((*statements, case.statement(hired)))
 
 
 # --- offers ---------------------------------------------------------------------------------
@@ -470,8 +473,10 @@ def _candidate_updated(told: _Told) -> Translation:
     touchpoint = told.unrecognised(
         f"candidate/{candidate_id}/updated/{told.digest()}", told.received()
     )
-    person = (told.key("candidate", candidate_id), *_contact_keys(candidate))
-    return Translation((Statement(touchpoint, person, _profile(candidate)),))
+    emails = values(candidate.get("email_addresses"))
+    phones = values(candidate.get("phone_numbers"))
+    person = (told.key("candidate", candidate_id), *_contact_keys(emails, phones))
+    return Translation((Statement(touchpoint, person, _profile(candidate, emails, phones)),))
 
 
 def _candidate_deleted(told: _Told) -> Translation:
@@ -538,33 +543,36 @@ def _scorecard_deleted(told: _Told) -> Translation:
 # --- shared ---------------------------------------------------------------------------------
 
 
-def _contact_keys(candidate: Json) -> tuple[PersonKey, ...]:
+def _contact_keys(emails: tuple[str, ...], phones: tuple[str, ...]) -> list[PersonKey]:
     """The candidate's own addresses and numbers; never those of recruiters or referrers."""
-    return (
-        *(PersonKey("email", value) for value in values(candidate.get("email_addresses"))),
-        *(PersonKey("phone", value) for value in values(candidate.get("phone_numbers"))),
-    )
+    keys = [PersonKey("email", value) for value in emails]
+    keys += [PersonKey("phone", value) for value in phones]
+    return keys
 
 
-def _profile(candidate: Json, rejection_details: tuple[str, ...] = ()) -> Personal | None:
+def _profile(
+    candidate: Json,
+    emails: tuple[str, ...] = (),
+    phones: tuple[str, ...] = (),
+    rejection_details: tuple[str, ...] = (),
+) -> Personal | None:
     """What is personal in a candidate or person object, to be sealed."""
-    names = (text(candidate.get("first_name")), text(candidate.get("last_name")))
-    words = {
-        key: found
-        for key in ("title", "company", "headline")
-        if (found := text(candidate.get(key))) is not None
-    }
+    if not candidate and not rejection_details:
+        return None
+    first, last = text(candidate.get("first_name")), text(candidate.get("last_name"))
+    words = {}
+    for key in ("title", "company", "headline"):
+        if (found := text(candidate.get(key))) is not None:
+            words[key] = found
     if rejection_details:
         words["rejection_details"] = "\n".join(rejection_details)
     personal = Personal(
-        name=" ".join(name for name in names if name) or None,
-        emails=values(candidate.get("email_addresses")),
-        phones=values(candidate.get("phone_numbers")),
+        name=f"{first} {last}" if first and last else first or last,
+        emails=emails,
+        phones=phones,
         addresses=values(candidate.get("addresses")),
-        links=(
-            *values(candidate.get("website_addresses")),
-            *values(candidate.get("social_media_addresses")),
-        ),
+        links=values(candidate.get("website_addresses"))
+        + values(candidate.get("social_media_addresses")),
         text=words,
     )
     return None if personal.is_empty() else personal
@@ -572,17 +580,15 @@ def _profile(candidate: Json, rejection_details: tuple[str, ...] = ()) -> Person
 
 def _stamp(value: Any) -> str | None:
     """A time as part of an id: to the second in UTC, because the same time is also sent with ms."""
-    when = moment(value)
-    if when is None:
-        return None
-    return when.at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    found = instant(value)
+    return None if found is None else found[0].astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _day(value: Any) -> str | None:
     """A date as part of an id: offers are dated by day in one action and by time in another."""
-    when = moment(value)
-    if when is not None:
-        return when.at.astimezone(UTC).date().isoformat()
+    found = instant(value)
+    if found is not None:
+        return found[0].astimezone(UTC).date().isoformat()
     unreadable = text(value)
     return None if unreadable is None else hashlib.sha256(unreadable.encode()).hexdigest()[:16]
 

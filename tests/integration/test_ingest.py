@@ -364,6 +364,23 @@ def test_the_loop_is_woken_by_a_delivery(database: Database) -> None:
         assert eventually(lambda: statuses(database).keys() == {"recorded"}, 5)
 
 
+@pytest.mark.usefixtures("running")
+def test_the_loop_outlives_its_connections(database: Database) -> None:
+    """Every connection cut by the server, as in a restart: it reconnects and goes on."""
+    keep(database, "application_received")
+    assert eventually(lambda: statuses(database).keys() == {"recorded"})
+    for _ in range(3):
+        with database.connect(autocommit=True) as own:
+            own.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'journey' AND pid <> pg_backend_pid()"
+            )
+            body = orjson.dumps(payload("moved_to_phone_screen"))
+            ingest_payloads(database, CONNECTION, [io.BytesIO(body)], FrozenClock())
+        assert eventually(lambda: statuses(database).keys() == {"recorded"})
+    assert recorded(database) == ["application_submitted", "stage_changed"]
+
+
 def test_the_loop_waits_for_the_database(
     database: Database, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,6 +282,22 @@ def test_the_handshake_names_the_origin_that_asked() -> None:
     assert ADAPTER.is_probe({}, BOOKED, "POST") is None
 
 
+def test_two_tools_stay_apart_without_being_named() -> None:
+    """A connection without a `source_name` speaks under its own name, not as "generic"."""
+    connection = Connection(name="cal", source="generic", secrets=("s",), mapping=SAMPLE)
+    delivery = Delivery(
+        new_delivery_id(RECEIVED_AT),
+        "cal",
+        "generic",
+        RECEIVED_AT,
+        STRUCTURED,
+        orjson.dumps(BOOKED),
+    )
+    (statement,) = ADAPTER.translate(delivery, connection).statements
+    assert statement.touchpoint.source == "cal"
+    assert statement.person[0] == PersonKey("cal:candidate", "c-17")
+
+
 def test_no_mapping_is_a_clear_reason() -> None:
     """Redriven once there is one."""
     with pytest.raises(Untranslatable, match="connection scheduler has no mapping"):
