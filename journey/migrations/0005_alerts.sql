@@ -59,8 +59,7 @@ CREATE TABLE outbox (
     given_up_at timestamptz,
     last_error text
 );
--- Not by channel, so that looking for earlier messages of one alert has only one index to take,
--- however stale the statistics are.
+-- Not by channel, so that looking for earlier messages of one alert has only one index to take.
 CREATE INDEX outbox_due_idx ON outbox (next_attempt_at, sequence)
     WHERE sent_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX outbox_alert_idx ON outbox (alert_id, channel, version)

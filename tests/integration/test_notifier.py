@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from consumers.alert_channels.channel import GiveUp, Message, Outcome, Retry, Sent
 from consumers.alert_channels.webhook import WebhookChannel
-from consumers.alert_notifier import RETRY_SECONDS, Notified, Notifier
+from consumers.alert_notifier import RETRY_SECONDS, TAKE, Notified, Notifier, unsent
 from journey.clock import SystemClock
 from journey.database import Database
 from tests.support.alerts import (
@@ -300,6 +300,33 @@ def _alive(database: Database) -> bool:
         return rows(database, "SELECT 1") == [(1,)]
     except Exception:
         return False
+
+
+def test_what_waits_and_what_was_given_up_can_be_counted(database: Database) -> None:
+    """By channel, so that nobody has to find out from silence."""
+    raise_alerts(database, 3, "console", "webhook")
+    channel = RecordingChannel("webhook", answers=[GiveUp("gone"), Retry("down")])
+    Notifier(database, FrozenClock(NUDGE), [channel]).send_due()
+    assert unsent(database) == {"console": (3, 0), "webhook": (1, 1)}
+
+
+def test_taking_a_batch_reads_a_few_pages_of_a_long_outbox(database: Database) -> None:
+    """Also before the database has counted the table: 2,000 wait, eight are read."""
+    raise_alerts(database, 1)
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO outbox (message_id, alert_id, version, transition, channel, payload, "
+            "created_at, next_attempt_at) SELECT gen_random_uuid(), gen_random_uuid(), 1, "
+            "'raised', 'console', '{}', %(now)s, %(now)s FROM generate_series(1, 2000)",
+            {"now": NUDGE},
+        )
+        row = connection.execute(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {TAKE}",  # type: ignore[arg-type]
+            {"channel": "console", "now": NUDGE, "leased_until": BREACH, "limit": 8},
+        ).fetchone()
+        assert row is not None
+        top = row[0][0]["Plan"]
+        assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 400
 
 
 def test_payloads_have_the_documented_fields(database: Database) -> None:
