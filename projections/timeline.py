@@ -63,7 +63,10 @@ def timeline(
     alerts: Iterable[tuple[AlertRaised, AlertEvent]],
     now: datetime,
 ) -> list[Entry]:
-    """Everything of a journey up to `now`, in order. `alerts`: how each was raised, each event."""
+    """Everything of a journey, in order; what is concluded, only up to `now`.
+
+    `alerts`: how each was raised, and one event of it.
+    """
     entries: list[tuple[Entry, object]] = []
     entries += [(_of_fact(fact), fact.position) for fact in facts]
     for row in silences:
@@ -72,7 +75,8 @@ def timeline(
         entries += [(each, found.finding_key) for each in _of_finding(found)]
     for raised, event in alerts:
         entries.append((_of_alert(raised, event), f"{raised.alert_key}/{event.version:06}"))
-    entries = [(entry, key) for entry, key in entries if entry.at <= now]
+    # A touchpoint that somebody dated into the future is known all the same.
+    entries = [pair for pair in entries if pair[0].at <= now or pair[0].what == "touchpoint"]
     # Positions compare as numbers and keys as text; the rank keeps the two apart.
     entries.sort(key=lambda pair: (pair[0].at, _RANK[pair[0].what], _sortable(pair[1])))
     return [entry for entry, _ in entries]
@@ -140,7 +144,7 @@ def _of_silence(row: SilenceRow, now: datetime) -> list[Entry]:
         )
     ]
     chased = f", chased {row.chases} time{'' if row.chases == 1 else 's'}" if row.chases else ""
-    if row.until is not None:
+    if row.until is not None and row.until <= now:
         length = days_between(row.since, row.until)
         entries.append(
             Entry(
@@ -161,7 +165,7 @@ def _of_silence(row: SilenceRow, now: datetime) -> list[Entry]:
                 "silence",
                 row.application_id,
                 None,
-                f"still silent, for {days_between(row.since, now)}{chased}",
+                f"still silent after {days_between(row.since, now)}{chased}",
                 (row.began_by,),
             )
         )

@@ -1,40 +1,45 @@
-"""A journey as lines on one line of time; used by `show` and by the demo."""
+"""A journey as lines on one line of time; used by `show` and by the demo.
+
+A bar runs beside everything that happens while the employer owes the candidate an answer.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
 from uuid import UUID
 
 from rich.text import Text
 
 from consumers.cli.output import STYLES, words
+from projections.standing import days_between
 from projections.timeline import Entry
 from schemas.personal import Personal
 from schemas.registry import TRAITS
 
 _MARKS: dict[str, tuple[str, str]] = {
-    "silence_began": ("┌", "dim"),
-    "silence_ended": ("└", "dim"),
-    "still_silent": ("┊", "bold red"),
+    "silence_began": (" ", ""),
+    "silence_ended": (" ", ""),
+    "still_silent": (" ", "bold red"),
     "contradiction": ("✗", "red"),
     "mended": ("✓", "green"),
     "alert_raised": ("!", "bold red"),
     "alert_escalated": ("!", "bold red"),
     "alert_reopened": ("!", "bold red"),
-    "alert_acknowledged": ("·", "yellow"),
-    "alert_resolved": ("·", "green"),
+    "alert_acknowledged": ("!", "yellow"),
+    "alert_resolved": ("!", "green"),
 }
-_FROM_CANDIDATE = "→"
-_TO_CANDIDATE = "←"
-_BOTH = "↔"
-_UNSEEN = "·"
+_RAISED = ("alert_raised", "alert_escalated", "alert_reopened")
+
 LEGEND = (
-    "→ from the candidate  ← received by the candidate  ↔ both  · the candidate saw nothing of it  "
-    "┌ └ ┊ silence  ✗ contradiction  ! alert"
+    "→ from the candidate   ← received by the candidate   ↔ both   · the candidate saw nothing of "
+    "it   ┃ an answer is owed   ✗ contradiction   ! alert"
 )
 
-_INDENT = 21
+_INDENT = 23
+_BRIEF = timedelta(days=1)
 
 
 def lines(
@@ -44,24 +49,107 @@ def lines(
     personal: Mapping[UUID, Personal | None] | None = None,
     several: bool = False,
 ) -> Iterator[Text]:
-    """One or more lines an entry, each at most `width` columns.
+    """One or more lines an entry, each at most `width` columns (at least 53).
 
     `several`: name the application of each, since there are several. `personal`: what was unsealed.
     """
-    before = ""
-    for entry in entries:
+    yield from _Drawing(width, personal or {}, several).lines(entries)
+
+
+class _Drawing:
+    """What is remembered from line to line: which silences are open, and what was just said."""
+
+    def __init__(self, width: int, personal: Mapping[UUID, Personal | None], several: bool) -> None:
+        self._width = width
+        self._personal = personal
+        self._several = several
+        self._open: dict[str, datetime] = {}
+        self._said = ""
+
+    def lines(self, entries: Iterable[Entry]) -> Iterator[Text]:
+        for _, same in groupby(entries, key=lambda entry: entry.at):
+            yield from self._moment(list(same))
+
+    def _moment(self, entries: list[Entry]) -> Iterator[Text]:
+        """Everything of one moment; silences go into the margin of what ended or began them."""
+        ended = [entry for entry in entries if entry.what == "silence_ended"]
+        began = [entry for entry in entries if entry.what == "silence_began"]
+        rest = [entry for entry in entries if entry not in ended and entry not in began]
+        after = ""
+        for entry in ended:
+            since = self._open.pop(entry.application_id or "", entry.at)
+            if entry.at - since >= _BRIEF:
+                after = f", after {days_between(since, entry.at)} of silence"
+        was_open = bool(self._open or ended)
+        for entry in began:
+            self._open[entry.application_id or ""] = entry.at
+        if not rest:
+            # A booked interview has ended and nobody has said so: the clock began it.
+            rest = began[:1]
+        for index, entry in enumerate(rest):
+            shown = index == 0
+            bar = "┃" if self._open else " "
+            if shown and (ended or began):
+                bar = _bar(was_open, bool(self._open))
+            extra = after if shown and entry.what == "touchpoint" else ""
+            yield from self._entry(entry, bar, shown, extra)
+
+    def _entry(self, entry: Entry, bar: str, shown: bool, extra: str) -> Iterator[Text]:
         at = f"{entry.at:%Y-%m-%d}" if entry.precision == "day" else words(entry.at)
-        shown, before = ("" if at == before else at), at
         mark, style = _mark(entry)
-        told = _told(entry)
-        if several and entry.application_id:
+        told = self._told(entry) + extra
+        if self._several and entry.application_id:
             told += f" [{words(entry.application_id)}]"
-        for index, part in enumerate(_wrapped(told, width - _INDENT)):
-            text = Text(f"{shown if index == 0 else '':<16}  {mark if index == 0 else ' '}  ")
-            text.append(part, style=_style(entry, style) if index == 0 else _later(entry))
-            yield text
-        if personal and entry.what == "touchpoint":
-            yield from _unsealed(personal, entry.touchpoint_ids, width)
+        running = "┃" if self._open else " "
+        for index, part in enumerate(_wrapped(told, self._width - _INDENT)):
+            first = index == 0
+            line = Text(f"{at if first and shown else '':<16}  ")
+            line.append(bar if first else running, style="red")
+            line.append(f" {mark if first else ' '}  ", style=style)
+            line.append(part, style=_style(entry, style) if first else _later(entry))
+            yield line
+        if entry.what == "touchpoint":
+            yield from self._unsealed(entry.touchpoint_ids, running)
+
+    def _told(self, entry: Entry) -> str:
+        name = words(entry.name).replace("_", " ")
+        # An alert about a contradiction says the same as the line above it.
+        said, self._said = self._said, entry.text
+        text = "" if entry.what in _RAISED and entry.text == said else f": {entry.text}"
+        match entry.what:
+            case "touchpoint":
+                return f"{name} ({entry.source})" + (text if entry.text else "")
+            case "still_silent":
+                return entry.text
+            case "silence_began" | "silence_ended":
+                return f"silence{text}"
+            case "contradiction" | "mended":
+                return f"{name} [{entry.level}]{text}"
+            case "alert_raised":
+                return f"alert [{entry.level}] {name}{text}"
+            case "alert_escalated":
+                return f"alert, graver now [{entry.level}] {name}{text}"
+            case "alert_reopened":
+                return f"alert again [{entry.level}] {name}{text}"
+            case "alert_acknowledged":
+                return f"alert {name}{text}"
+        return f"alert {name} resolved{text}"
+
+    def _unsealed(self, touchpoint_ids: Sequence[str], running: str) -> Iterator[Text]:
+        for key in map(UUID, touchpoint_ids):
+            if key not in self._personal:
+                continue
+            for told in _personal_lines(self._personal[key]):
+                for part in _wrapped(told, self._width - _INDENT):
+                    line = Text(" " * 18)
+                    line.append(running, style="red")
+                    yield line.append(f"    {part}", style="italic")
+
+
+def _bar(was_open: bool, is_open: bool) -> str:
+    if is_open:
+        return "┣" if was_open else "┏"
+    return "┗" if was_open else " "
 
 
 def _wrapped(told: str, width: int) -> Sequence[str]:
@@ -73,53 +161,18 @@ def _mark(entry: Entry) -> tuple[str, str]:
         return _MARKS[entry.what]
     traits = TRAITS.get(entry.name)
     if traits is None or not traits.candidate_sees:
-        return _UNSEEN, "dim"
+        return "·", "dim"
     if traits.direction == "from_candidate":
-        return _FROM_CANDIDATE, ""
-    return (_BOTH if traits.direction == "both" else _TO_CANDIDATE), ""
-
-
-def _told(entry: Entry) -> str:
-    name = words(entry.name).replace("_", " ")
-    match entry.what:
-        case "touchpoint":
-            told = f"{name} ({entry.source})"
-            return f"{told}: {entry.text}" if entry.text else told
-        case "silence_began" | "silence_ended" | "still_silent":
-            return f"silence: {entry.text}" if entry.what != "still_silent" else entry.text
-        case "contradiction" | "mended":
-            return f"{name} [{entry.level}]: {entry.text}"
-        case "alert_raised":
-            return f"alert [{entry.level}] {name}: {entry.text}"
-        case "alert_escalated":
-            return f"alert now [{entry.level}] {name}: {entry.text}"
-        case "alert_reopened":
-            return f"alert again [{entry.level}] {name}: {entry.text}"
-        case "alert_acknowledged":
-            return f"alert {name}: {entry.text}"
-    return f"alert {name} resolved: {entry.text}"
+        return "→", ""
+    return ("↔" if traits.direction == "both" else "←"), ""
 
 
 def _style(entry: Entry, style: str) -> str:
-    if entry.what in ("alert_raised", "alert_escalated", "alert_reopened"):
-        return STYLES.get(entry.level or "", style)
-    return style
+    return STYLES.get(entry.level or "", style) if entry.what in _RAISED else style
 
 
 def _later(entry: Entry) -> str:
     return "" if entry.what == "touchpoint" else "dim"
-
-
-def _unsealed(
-    personal: Mapping[UUID, Personal | None], touchpoint_ids: Sequence[str], width: int
-) -> Iterator[Text]:
-    for touchpoint_id in touchpoint_ids:
-        key = UUID(touchpoint_id)
-        if key not in personal:
-            continue
-        for line in _personal_lines(personal[key]):
-            for part in _wrapped(line, width - _INDENT):
-                yield Text(" " * _INDENT).append(part, style="italic")
 
 
 def _personal_lines(personal: Personal | None) -> list[str]:

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from consumers.cli.output import STYLES, words
 from consumers.cli.timeline import LEGEND, lines
-from consumers.demo.story import AMARA, CAST, NOW, Character
-from projections.standing import Contradiction
+from consumers.demo.story import AMARA, CAST, HUGO, NOW, Character
+from projections.standing import Contradiction, days_between
 
 if TYPE_CHECKING:
     from consumers.demo.runner import Run
@@ -33,6 +33,7 @@ def print_report(run: Run, kept_in: Path | None) -> None:
     _heading(out, run)
     _cast(out, people)
     _one_journey(out, run, AMARA)
+    _one_person(out, run, HUGO)
     _alerts(out, run, people)
     _contradictions(out, run, people)
     _further(out, run, people, kept_in)
@@ -44,13 +45,13 @@ def _id(run: Run, who: Character) -> UUID:
 
 
 def _heading(out: Console, run: Run) -> None:
-    _title(out, "A story of nine candidates, told by six systems")
+    out.print(_line("A story of nine candidates, told by six systems"))
     _say(
         out,
-        f"{run.deliveries} signed deliveries came over HTTP in scrambled order, {run.repeats} of "
-        f"them repeats and {run.late} late. They became {run.touchpoints} touchpoints of "
-        f"{len(CAST)} candidates; {run.known} were known already. "
-        f"{run.messages} messages about alerts went out on the way. "
+        f"{run.deliveries} deliveries came over HTTP, out of order: {run.repeats} were repeats, "
+        f"{run.late} came days late, and {run.refused} was forged and refused. They became "
+        f"{run.touchpoints} touchpoints of {len(CAST)} candidates, each fact once. "
+        f"{run.messages} messages about alerts went out as time passed. "
         f"It is now {NOW:%A %Y-%m-%d %H:%M} UTC.",
     )
 
@@ -72,6 +73,18 @@ def _one_journey(out: Console, run: Run, who: Character) -> None:
         out.print(part, style="dim")
 
 
+def _one_person(out: Console, run: Run, who: Character) -> None:
+    journey = run.engine.queries.journey(_id(run, who), NOW)
+    others = " and ".join(words(each) for each in journey.candidates[1:])
+    _title(out, f"Three names, one person: {words(journey.candidate_id)} ({who.name.split()[0]})")
+    _say(
+        out,
+        f"Chat knew a phone number, mail an address, the ATS its own number and both of these. "
+        f"Until it told, {others} looked like somebody else; it is read as part of "
+        f"{words(journey.candidate_id)} since, and that can be taken back.",
+    )
+
+
 def _alerts(out: Console, run: Run, people: dict[UUID, Character]) -> None:
     alerts = run.engine.alerts.list(("open", "acknowledged"))
     resolved = run.engine.alerts.list(("resolved",))
@@ -80,7 +93,8 @@ def _alerts(out: Console, run: Run, people: dict[UUID, Character]) -> None:
         out, f"Open alerts: {len(waiting)} silences, {len(alerts) - len(waiting)} contradictions"
     )
     for alert in sorted(waiting, key=lambda each: (-_gravity(each), each.since, each.name)):
-        _headline(out, alert.level, alert.candidate_id, people, alert.name)
+        waited = f"waiting for {days_between(alert.since, NOW)}"
+        _headline(out, alert.level, alert.candidate_id, people, alert.name, waited)
         _say(out, alert.explanation, 4)
     counts = _counts(alert.name for alert in alerts if alert.subject != "silence")
     _say(out, f"And one for each contradiction below: {counts}.")
@@ -129,7 +143,7 @@ def _grouped(found: Sequence[Contradiction]) -> list[tuple[str, list[Contradicti
 
 def _further(out: Console, run: Run, people: dict[UUID, Character], kept_in: Path | None) -> None:
     ids = {who: words(candidate_id) for candidate_id, who in people.items()}
-    amara = ids[AMARA]
+    amara, now = ids[AMARA], f"{NOW:%Y-%m-%dT%H:%MZ}"
     _title(out, "Look further")
     if kept_in is None:
         _say(out, "journey demo --keep leaves the data folder and says where; with it:")
@@ -137,14 +151,14 @@ def _further(out: Console, run: Run, people: dict[UUID, Character], kept_in: Pat
         _say(out, f"The data is kept. First: export JOURNEY_HOME={kept_in}")
     for command, why in (
         (f"journey show {amara} --at 2026-03-01", "the journey as it stood on a day"),
-        (f"journey show {amara} --unseal", "with names and texts, which are sealed"),
-        (f"journey replay {amara}", "step by step"),
-        (f"journey silences --at {NOW:%Y-%m-%dT%H:%MZ}", "who waits, by every policy"),
-        ("journey contradictions --json", "for programs"),
+        (f"journey show {ids[HUGO]} --at {now} --unseal", "names and texts, too"),
+        (f"journey replay {amara} --at {now}", "step by step"),
+        (f"journey silences --at {now}", "who waits, by every policy"),
+        (f"journey contradictions --at {now} --json", "for programs"),
         ("journey deliveries list", "what arrived, raw"),
-        ("journey rebuild --dry-run", "the same views, made again from the log alone"),
+        ("journey rebuild --dry-run", "made again from the log, compared"),
     ):
-        out.print(f"  {command:<44}{why}")
+        out.print(f"  {command:<57}{why}")
     _say(out, "Then journey serve, and point a webhook of your own at it: journey --help.")
 
 
@@ -153,7 +167,11 @@ def _further(out: Console, run: Run, people: dict[UUID, Character], kept_in: Pat
 
 def _title(out: Console, text: str) -> None:
     out.print()
-    out.print(Text(f"── {text} ".ljust(WIDTH, "─"), style="bold"))
+    out.print(_line(text))
+
+
+def _line(text: str) -> Text:
+    return Text(f"── {text} ".ljust(WIDTH, "─"), style="bold")
 
 
 def _say(out: Console, text: str, indent: int = 0) -> None:
@@ -163,12 +181,17 @@ def _say(out: Console, text: str, indent: int = 0) -> None:
 
 
 def _headline(
-    out: Console, level: str, candidate_id: UUID, people: dict[UUID, Character], name: str
+    out: Console,
+    level: str,
+    candidate_id: UUID,
+    people: dict[UUID, Character],
+    name: str,
+    more: str = "",
 ) -> None:
     who = people[candidate_id].name.split()[0]
     line = Text(f"  {level:<8} ", style=STYLES.get(level, ""))
     line.append(f"{words(candidate_id)} ({who})  ", style="bold")
-    line.append(name.replace("_", " "))
+    line.append(name.replace("_", " ") + (f", {more}" if more else ""))
     out.print(line)
 
 

@@ -1,23 +1,23 @@
 """Nine candidates and what happened to them, as six systems tell it.
 
-Plain data: who, what, when it happened, and which system said so. Most is told on the evening of
-its day, in no particular order; some of it late, some of it twice. Names and addresses are made
-up (`.example` belongs to nobody); they go into the sealed field and are printed by nobody.
+Plain data: who, what, when it happened, and which system said so. Most is told within four hours,
+in no particular order; some of it days late, some of it twice. Names and addresses are made up
+(`.example` belongs to nobody); they go into the sealed field.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NOW = datetime(2026, 4, 17, 15, 0, tzinfo=UTC)
 """The story's present: a Friday morning in Toronto."""
 
-EVENING_HOUR = 23
-"""When the systems of the story deliver, in UTC: after the office has closed."""
+DELAY_MINUTES = 240
+"""How long the systems of the story take to tell, at most, unless they are late."""
 
 _JOB = {"greenhouse": 40210}
 _ZONE = "America/Toronto"
@@ -60,7 +60,7 @@ EMI = Character(5, "Emi Tanaka", "treated well: answered in days, hired")
 FARID = Character(6, "Farid Haddad", "rejected in the ATS, and never told")
 GRETA = Character(7, "Greta Holm", "rejected, and then sent an offer")
 HUGO = Character(8, "Hugo Reyes", "named in three ways by three systems; all of it is one journey")
-INES = Character(9, "Ines Costa", "asked a question in chat two days ago")
+INES = Character(9, "Ines Costa", "answered what she was asked, and got no reply for two days")
 
 CAST = (AMARA, BELA, CHIDI, DANA, EMI, FARID, GRETA, HUGO, INES)
 """Everyone, in the order of their numbers."""
@@ -70,7 +70,8 @@ CAST = (AMARA, BELA, CHIDI, DANA, EMI, FARID, GRETA, HUGO, INES)
 class Told:
     """One delivery: the connection it comes by, its id there, its body, and when it comes.
 
-    `signed`: how its system signs. `late` and `repeat` say what is odd about its arrival.
+    `signed`: how its system signs. `late` and `repeat` say what is odd about its arrival; a
+    `forged` one does not come from its system at all.
     """
 
     connection: str
@@ -82,6 +83,7 @@ class Told:
     content_type: str = "application/json"
     late: bool = False
     repeat: bool = False
+    forged: bool = False
 
 
 def at(day: str, time: str) -> datetime:
@@ -191,14 +193,14 @@ class _Teller:
         late_days: int = 0,
         content_type: str = "application/json",
     ) -> None:
-        evening = when.replace(hour=EVENING_HOUR, minute=0, second=0)
+        delay = timedelta(days=late_days, minutes=1 + _digest(event_id) % DELAY_MINUTES)
         self.told.append(
             Told(
                 connection,
                 event_id,
                 body,
                 when,
-                evening + timedelta(days=late_days),
+                when + delay,
                 signed,
                 content_type,
                 late=late_days > 0,
@@ -217,29 +219,17 @@ def deliveries() -> list[Told]:
 
 
 def _scrambled(told: Iterable[Told]) -> list[Told]:
-    """By evening, and within an evening in no order; every seventh comes again a day later."""
+    """In order of arrival, which is not that of what happened; every seventh comes once more."""
     arriving = list(told)
     for each in list(arriving):
-        if _digest(each.event_id) % 7 == 0:
-            again = each.arrives_at + timedelta(days=_digest(each.event_id) // 7 % 2)
-            if again < NOW:
-                arriving.append(_again(each, again))
-    arriving.sort(key=lambda each: (each.arrives_at, _digest(each.event_id), each.repeat))
+        number = _digest(each.event_id)
+        if number % 7 == 0:
+            again = each.arrives_at + timedelta(minutes=5 + number // 7 % 2000)
+            arriving.append(replace(each, arrives_at=min(again, NOW), repeat=True))
+    forged = next(each for each in arriving if each.connection == "references")
+    arriving.append(replace(forged, event_id=f"{forged.event_id}-forged", forged=True))
+    arriving.sort(key=lambda each: (each.arrives_at, each.event_id, each.repeat))
     return arriving
-
-
-def _again(told: Told, arrives_at: datetime) -> Told:
-    return Told(
-        told.connection,
-        told.event_id,
-        told.body,
-        told.happened_at,
-        arrives_at,
-        told.signed,
-        told.content_type,
-        told.late,
-        repeat=True,
-    )
 
 
 def _digest(text: str) -> int:
@@ -316,10 +306,10 @@ def _bela(teller: _Teller) -> None:
     who = BELA
     _applied(teller, who, at("03-02", "15:20"))
     teller.interview(who, 1, at("03-06", "15:00"), at("03-12", "17:00"))
-    _rejected(teller, who, at("03-17", "16:00"), "Another candidate was stronger")
-    teller.tool(who, "mail.rejection", at("03-17", "17:00"), text="We decided not to go on.")
-    teller.tool(who, "references.called", at("03-18", "14:30"))
-    teller.tool(who, "references.done", at("03-20", "16:00"))
+    _rejected(teller, who, at("03-16", "16:00"), "Another candidate was stronger")
+    teller.tool(who, "mail.rejection", at("03-16", "17:00"), text="We decided not to go on.")
+    teller.tool(who, "references.called", at("03-17", "14:30"))
+    teller.tool(who, "references.done", at("03-19", "16:00"), late_days=2)
 
 
 def _chidi(teller: _Teller) -> None:
@@ -388,30 +378,31 @@ def _greta(teller: _Teller) -> None:
     who = GRETA
     _applied(teller, who, at("03-03", "15:00"))
     teller.interview(who, 1, at("03-09", "15:00"), at("03-13", "14:00"))
-    _rejected(teller, who, at("03-18", "14:30"), "Position filled")
-    teller.tool(who, "mail.rejection", at("03-18", "15:00"), text="The position is filled.")
+    _rejected(teller, who, at("03-17", "14:30"), "Position filled")
+    teller.tool(who, "mail.rejection", at("03-17", "15:00"), text="The position is filled.")
     teller.tool(who, "mail.offer", at("04-08", "15:00"), text="We would like you to join us.")
 
 
 def _hugo(teller: _Teller) -> None:
-    """The mail that answered him in time is told a week late: its alert proves to be wrong."""
+    """Chat and mail come before the ATS has named him; one answer is told three days late."""
     who = HUGO
-    teller.tool(who, "chat.question", at("03-16", "17:50"), named_by="phone",
+    teller.tool(who, "chat.message", at("03-16", "17:50"), named_by="phone",
                 text="Is the position still open?")  # fmt: skip
-    teller.tool(who, "mail.answer", at("03-16", "20:30"), named_by="email", late_days=9,
+    teller.tool(who, "mail.answer", at("03-16", "20:30"), named_by="email",
                 text="Yes, please apply.")  # fmt: skip
     teller.greenhouse(who, "new_candidate_application", at("03-17", "15:00"))
-    teller.tool(who, "mail.received_confirmation", at("03-20", "14:00"), named_by="email",
-                late_days=7)  # fmt: skip
-    teller.tool(who, "chat.answer", at("03-26", "15:00"), named_by="phone")
-    teller.interview(who, 1, at("03-31", "15:00"), at("04-14", "14:00"))
+    # In time, but nobody here knows it before the alert.
+    teller.tool(who, "mail.answer", at("03-23", "14:00"), named_by="email", late_days=3,
+                text="We read it, and come back to you this week.")  # fmt: skip
+    teller.interview(who, 1, at("03-27", "15:00"), at("04-15", "14:00"))
 
 
 def _ines(teller: _Teller) -> None:
     _applied(teller, INES, at("04-10", "14:40"))
+    teller.tool(INES, "mail.question", at("04-14", "15:00"), text="Which days could you work?")
     teller.tool(
-        INES, "chat.question", at("04-15", "18:30"), named_by="phone",
-        text="Could you tell me when I will hear from you?",
+        INES, "chat.message", at("04-15", "18:30"), named_by="phone",
+        text="Tuesday to Friday. When will I hear from you?",
     )  # fmt: skip
 
 
