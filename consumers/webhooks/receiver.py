@@ -136,8 +136,11 @@ class Receiver:
         self, door: _Door, headers: dict[str, str], receive: Receive, send: Send
     ) -> None:
         held_bytes = 0
+        if _declared_bytes(headers) > self._max_body_bytes * READ_FACTOR:
+            await self._refuse_too_large(door, headers)
         try:
-            message = await receive()
+            async with asyncio.timeout(_READ_SECONDS):
+                message = await receive()
             body = message.get("body", b"")
             held_bytes = len(body)
             self._held_bytes += held_bytes
@@ -150,6 +153,8 @@ class Receiver:
                 held_bytes = len(body)
                 self._held_bytes += held_bytes
             delivery, probe = await self._keep(door, headers, body)
+        except TimeoutError:
+            _refuse(TOO_SLOW)
         finally:
             self._held_bytes -= held_bytes
         if probe is not None:
@@ -171,11 +176,8 @@ class Receiver:
     ) -> bytes:
         """The whole of a body that came in pieces. Raises _Refused(TOO_LARGE) past the most."""
         most_bytes = self._max_body_bytes * READ_FACTOR
-        declared = headers.get("content-length", "")
         size_bytes = len(body)
-        too_large = (
-            declared.isascii() and declared.isdigit() and int(declared[:19]) > most_bytes
-        ) or size_bytes > most_bytes
+        too_large = size_bytes > most_bytes
         pieces = [body]
         self._held_bytes += size_bytes
         try:
@@ -191,16 +193,18 @@ class Receiver:
                     too_large = size_bytes > most_bytes
                     if self._held_bytes > self._max_body_bytes * _HELD_FACTOR:
                         _refuse(BUSY)
-        except TimeoutError:
-            _refuse(TOO_SLOW)
         finally:
             self._held_bytes -= size_bytes
         if too_large:
-            # Whether it is authentic cannot be known without all of it.
-            delivery = self._delivery(door, headers, b"")
-            await self._keep_refused(delivery, f"the body is larger than {most_bytes} bytes")
-            _refuse(TOO_LARGE)
+            await self._refuse_too_large(door, headers)
         return b"".join(pieces)
+
+    async def _refuse_too_large(self, door: _Door, headers: dict[str, str]) -> NoReturn:
+        """Whether it is authentic cannot be known without all of it, so only a trace is kept."""
+        most_bytes = self._max_body_bytes * READ_FACTOR
+        delivery = self._delivery(door, headers, b"")
+        await self._keep_refused(delivery, f"the body is larger than {most_bytes} bytes")
+        _refuse(TOO_LARGE)
 
     async def _keep(
         self, door: _Door, headers: dict[str, str], body: bytes
@@ -327,6 +331,11 @@ def _headers(scope: Scope) -> dict[str, str]:
         value = raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _declared_bytes(headers: dict[str, str]) -> int:
+    declared = headers.get("content-length", "")
+    return int(declared[:19]) if declared.isascii() and declared.isdigit() else 0
 
 
 def _kept_headers(headers: dict[str, str]) -> dict[str, str]:
