@@ -54,11 +54,15 @@ class Identity:
     ) -> Resolved:
         """The candidate of each (person keys, keys of the same person elsewhere).
 
+        Raises ValueError for a statement that names nobody at all.
+
         New keys attach to the candidate of the strongest known one; a person nobody knows gets an
         id derived from their first key, so that two processes make the same one. Three
         statements for any number of people, two when every key is known.
         """
         keyed = [(self._keys(person), self._keys(same) if same else []) for person, same in people]
+        if not all(keys for keys, _ in keyed):
+            raise ValueError("a statement names no person; give it at least one person key")
         known = self._look_up(connection, {k for pair in keyed for keys in pair for k in keys})
         fresh: dict[Key, UUID] = {}
         for pair in keyed:
@@ -105,11 +109,16 @@ class Identity:
 
     def _keys(self, person: tuple[PersonKey, ...]) -> list[Key]:
         fingerprint = self._vault.fingerprint
-        return [
+        keys = [
             (key.namespace, fingerprint(key.namespace, normal))
             for key in person
             if (normal := self.normalise(key)) is not None
         ]
+        if not keys and person:
+            # Nothing that names a person for sure: a candidate of its own keeps what was said.
+            first = person[0]
+            keys.append((f"{first.namespace} as told", fingerprint(first.namespace, first.value)))
+        return keys
 
     def normalise(self, key: PersonKey) -> str | None:
         """The normal form that is fingerprinted; None for a value that names nobody.
