@@ -12,7 +12,7 @@ import io
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -24,6 +24,7 @@ import orjson
 from consumers.alert_channels.console import ConsoleChannel
 from consumers.bootstrap import Installation
 from consumers.demo.story import NOW, Told, deliveries
+from consumers.ingest import Stepped
 from consumers.logging import configure_logging
 from consumers.settings import Settings
 from consumers.webhooks.server import ReceiverServer
@@ -32,19 +33,19 @@ from consumers.webhooks.signatures import GREENHOUSE, sign_standard_webhooks
 MASTER_KEY = base64.b64encode(b"a demo, so its key is no secret!").decode()
 """Fixed, so that ids of candidates are the same on every machine. Protects nothing."""
 
-_SECRET = "whsec_" + base64.b64encode(b"the demo's webhooks").decode()
+SECRET = "whsec_" + base64.b64encode(b"the demo's webhooks").decode()
 _TOOLS = ("mail", "calendar", "survey", "references", "chat")
-_CONNECTIONS = f"""\
+CONNECTIONS = f"""\
 connections:
   greenhouse:
     source: greenhouse
-    secrets: ["{_SECRET}"]
+    secrets: ["{SECRET}"]
 """ + "".join(
     f"""\
   {tool}:
     source: generic
     source_name: {tool}
-    secrets: ["{_SECRET}"]
+    secrets: ["{SECRET}"]
     mapping: mapping.yaml
 """
     for tool in _TOOLS
@@ -96,16 +97,21 @@ def run_demo(*, keep: bool = False) -> None:
 def data_folder(keep: bool) -> Iterator[Path]:
     """A folder of the demo's own, gone afterwards unless it is to be kept."""
     home = Path(tempfile.mkdtemp(prefix="journey-demo-"))
+    (home / "master.key").touch(mode=0o600)
     (home / "master.key").write_text(MASTER_KEY + "\n")
-    (home / "master.key").chmod(0o600)
-    (home / "connections.yaml").write_text(_CONNECTIONS, encoding="utf-8")
-    mapping = resources.files("consumers.demo").joinpath("mapping.yaml").read_bytes()
-    (home / "mapping.yaml").write_bytes(mapping)
+    write_connections(home)
     try:
         yield home
     finally:
         if not keep:
             shutil.rmtree(home, ignore_errors=True)
+
+
+def write_connections(home: Path) -> None:
+    """The connections of the story's systems, and the mapping that most of them share."""
+    (home / "connections.yaml").write_text(CONNECTIONS, encoding="utf-8")
+    mapping = resources.files("consumers.demo").joinpath("mapping.yaml").read_bytes()
+    (home / "mapping.yaml").write_bytes(mapping)
 
 
 @contextlib.contextmanager
@@ -121,7 +127,7 @@ def told_story(home: Path) -> Iterator[Run]:
             settings, clock=clock, environment={}, channels=[ConsoleChannel(said)]
         )
         try:
-            with _server(engine) as client:
+            with server(engine) as client:
                 touchpoints, known = _tell(engine, clock, client, told)
             yield Run(
                 engine,
@@ -140,9 +146,9 @@ def told_story(home: Path) -> Iterator[Run]:
 
 
 @contextlib.contextmanager
-def _server(engine: Installation) -> Iterator[httpx.Client]:
+def server(engine: Installation) -> Iterator[httpx.Client]:
     """The receiver on a free port of this machine, and a client that talks to it."""
-    server = ReceiverServer(engine.receiver, port=0)
+    receiver = ReceiverServer(engine.receiver, port=0)
     opened = threading.Event()
     ports: list[int] = []
 
@@ -152,7 +158,7 @@ def _server(engine: Installation) -> Iterator[httpx.Client]:
 
     def serve() -> None:
         try:
-            server.run(ready=ready)
+            receiver.run(ready=ready)
         finally:
             opened.set()
 
@@ -167,37 +173,43 @@ def _server(engine: Installation) -> Iterator[httpx.Client]:
         ) as client:
             yield client
     finally:
-        server.stop()
+        receiver.stop()
         thread.join(_ANSWER_SECONDS)
 
 
 def _tell(
-    engine: Installation, clock: StoryClock, client: httpx.Client, told: list[Told]
+    engine: Installation, clock: StoryClock, client: httpx.Client, told: Iterable[Told]
 ) -> tuple[int, int]:
-    """Delivery by delivery: one arrives, then every process does its work.
+    """Delivery by delivery, up to the story's present.
 
     Returns how many touchpoints are new and how many were known already.
     """
     touchpoints = known = 0
     for each in told:
-        _time_passes(engine, clock, each.arrives_at)
-        _deliver(client, each, clock.now())
-        stepped = engine.ingest.drain()
+        stepped = arrive(engine, clock, client, each)
         touchpoints += stepped.touchpoints
         known += stepped.repeated
-        engine.runner.catch_up()
-        _look(engine)
-    _time_passes(engine, clock, NOW)
-    _look(engine)
+    let_time_pass(engine, clock, NOW)
     return touchpoints, known
 
 
-def _time_passes(engine: Installation, clock: StoryClock, until: datetime) -> None:
+def arrive(engine: Installation, clock: StoryClock, client: httpx.Client, told: Told) -> Stepped:
+    """One delivery arrives at its time, and then every process does its work."""
+    let_time_pass(engine, clock, told.arrives_at)
+    deliver(client, told, clock.now())
+    stepped = engine.ingest.drain()
+    engine.runner.catch_up()
+    _look(engine)
+    return stepped
+
+
+def let_time_pass(engine: Installation, clock: StoryClock, until: datetime) -> None:
     """Nobody says anything, and deadlines pass all the same."""
     while (due_at := engine.sweeper.next_due()) is not None and due_at < until:
         clock.move_to(due_at.astimezone(UTC))
         _look(engine)
     clock.move_to(until)
+    _look(engine)
 
 
 def _look(engine: Installation) -> None:
@@ -205,9 +217,10 @@ def _look(engine: Installation) -> None:
     engine.notifier.send_due()
 
 
-def _deliver(client: httpx.Client, told: Told, now: datetime) -> None:
+def deliver(client: httpx.Client, told: Told, now: datetime) -> None:
+    """Sign and post it. Raises RuntimeError unless it gets the answer that it deserves."""
     body = orjson.dumps(told.body)
-    secret = "somebody else's" if told.forged else _SECRET
+    secret = "somebody else's" if told.forged else SECRET
     if told.signed == "greenhouse":
         headers = GREENHOUSE.sign(body, secret)
     else:

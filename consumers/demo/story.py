@@ -92,8 +92,8 @@ def at(day: str, time: str) -> datetime:
 
 
 @dataclass(slots=True)
-class _Teller:
-    """Collects deliveries, and gives each its id and arrival."""
+class Teller:
+    """Collects what systems tell, and gives each delivery its id and arrival."""
 
     told: list[Told] = field(default_factory=list)
 
@@ -210,7 +210,7 @@ class _Teller:
 
 def deliveries() -> list[Told]:
     """Every delivery of the story in the order of its arrival, repeats included."""
-    teller = _Teller()
+    teller = Teller()
     for tell in (
         _amara, _bela, _chidi, _dana, _emi, _farid, _greta, _hugo, _ines,
     ):  # fmt: skip
@@ -244,7 +244,7 @@ def _text(when: datetime) -> str:
 # --- what happened --------------------------------------------------------------------------
 
 
-def _stage(teller: _Teller, who: Character, when: datetime, number: int, name: str) -> None:
+def _stage(teller: Teller, who: Character, when: datetime, number: int, name: str) -> None:
     teller.greenhouse(
         who,
         "candidate_stage_change",
@@ -253,13 +253,13 @@ def _stage(teller: _Teller, who: Character, when: datetime, number: int, name: s
     )
 
 
-def _applied(teller: _Teller, who: Character, when: datetime) -> None:
+def _applied(teller: Teller, who: Character, when: datetime) -> None:
     """Applied, and got a word that it arrived, the same day."""
     teller.greenhouse(who, "new_candidate_application", when)
     teller.tool(who, "mail.received_confirmation", when + timedelta(minutes=5))
 
 
-def _rejected(teller: _Teller, who: Character, when: datetime, reason: str) -> None:
+def _rejected(teller: Teller, who: Character, when: datetime, reason: str) -> None:
     teller.greenhouse(
         who,
         "reject_candidate",
@@ -274,7 +274,7 @@ def _rejected(teller: _Teller, who: Character, when: datetime, reason: str) -> N
     )
 
 
-def _amara(teller: _Teller) -> None:
+def _amara(teller: Teller) -> None:
     who = AMARA
     _applied(teller, who, at("01-26", "14:02"))
     teller.tool(
@@ -302,7 +302,7 @@ def _amara(teller: _Teller) -> None:
         )  # fmt: skip
 
 
-def _bela(teller: _Teller) -> None:
+def _bela(teller: Teller) -> None:
     who = BELA
     _applied(teller, who, at("03-02", "15:20"))
     teller.interview(who, 1, at("03-06", "15:00"), at("03-12", "17:00"))
@@ -312,7 +312,7 @@ def _bela(teller: _Teller) -> None:
     teller.tool(who, "references.done", at("03-19", "16:00"), late_days=2)
 
 
-def _chidi(teller: _Teller) -> None:
+def _chidi(teller: Teller) -> None:
     _applied(teller, CHIDI, at("04-06", "16:45"))
     teller.tool(
         CHIDI, "mail.availability_request", at("04-09", "15:30"),
@@ -320,7 +320,7 @@ def _chidi(teller: _Teller) -> None:
     )  # fmt: skip
 
 
-def _dana(teller: _Teller) -> None:
+def _dana(teller: Teller) -> None:
     who = DANA
     _applied(teller, who, at("04-01", "13:30"))
     booking = {
@@ -333,7 +333,7 @@ def _dana(teller: _Teller) -> None:
     teller.tool(who, "calendar.nobody_came", at("04-15", "15:25"), interview="i41")
 
 
-def _emi(teller: _Teller) -> None:
+def _emi(teller: Teller) -> None:
     who = EMI
     _applied(teller, who, at("03-16", "14:00"))
     teller.tool(who, "mail.availability_request", at("03-18", "14:00"), time_zone=_ZONE)
@@ -367,14 +367,14 @@ def _emi(teller: _Teller) -> None:
     )  # fmt: skip
 
 
-def _farid(teller: _Teller) -> None:
+def _farid(teller: Teller) -> None:
     who = FARID
     _applied(teller, who, at("03-09", "14:15"))
     teller.interview(who, 1, at("03-13", "15:00"), at("03-19", "18:00"))
     _rejected(teller, who, at("03-24", "15:40"), "Not enough experience")
 
 
-def _greta(teller: _Teller) -> None:
+def _greta(teller: Teller) -> None:
     who = GRETA
     _applied(teller, who, at("03-03", "15:00"))
     teller.interview(who, 1, at("03-09", "15:00"), at("03-13", "14:00"))
@@ -383,7 +383,7 @@ def _greta(teller: _Teller) -> None:
     teller.tool(who, "mail.offer", at("04-08", "15:00"), text="We would like you to join us.")
 
 
-def _hugo(teller: _Teller) -> None:
+def _hugo(teller: Teller) -> None:
     """Chat and mail come before the ATS has named him; one answer is told three days late."""
     who = HUGO
     teller.tool(who, "chat.message", at("03-16", "17:50"), named_by="phone",
@@ -397,7 +397,7 @@ def _hugo(teller: _Teller) -> None:
     teller.interview(who, 1, at("03-27", "15:00"), at("04-15", "14:00"))
 
 
-def _ines(teller: _Teller) -> None:
+def _ines(teller: Teller) -> None:
     _applied(teller, INES, at("04-10", "14:40"))
     teller.tool(INES, "mail.question", at("04-14", "15:00"), text="Which days could you work?")
     teller.tool(
@@ -406,4 +406,4 @@ def _ines(teller: _Teller) -> None:
     )  # fmt: skip
 
 
-__all__ = ["CAST", "NOW", "Character", "Told", "deliveries"]
+__all__ = ["CAST", "NOW", "Character", "Teller", "Told", "deliveries"]
