@@ -47,7 +47,10 @@ def rebuild(
     )
     with installation() as engine:
         engine.database  # noqa: B018 - opened before the bar is drawn
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        screen = Console(stderr=True)
+        with Progress(
+            *columns, console=screen, transient=True, disable=not screen.is_terminal
+        ) as bar:
             task = bar.add_task("folding", total=None, rate="–")
 
             def progress(done: int, total: int) -> None:

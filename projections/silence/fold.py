@@ -101,11 +101,8 @@ def _step(
     elif not waiting.is_open:
         return
     at = fact.certainly_by
-    if fact.kind == "interview_held":
-        if fact.ends_at is not None and fact.ends_at > at:
-            at = fact.ends_at
-        waiting.interviews += 1
-        waiting.last_interview_at = at
+    if fact.kind == "interview_held" and fact.ends_at is not None and fact.ends_at > at:
+        at = fact.ends_at
     if answers:
         waiting.heard_at, waiting.heard_by, waiting.heard_kind = at, fact.touchpoint_id, fact.kind
     if fact.asks:
@@ -121,6 +118,10 @@ def _step(
         _book(state, candidate_id, application_id, waiting, fact, ends_at + INTERVIEW_GRACE)
     else:
         _end(state, candidate_id, application_id, waiting, fact)
+    if fact.kind == "interview_held":
+        # Last, since the silence that it ended was one before this interview.
+        waiting.interviews += 1
+        waiting.last_interview_at = at
 
 
 def _owe(
