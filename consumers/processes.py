@@ -63,7 +63,7 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
             while not stop.wait(0.5):
                 pass
         else:
-            _serve(installation)
+            _serve(installation, stop)
     finally:
         stop.set()
         for thread in threads:
@@ -72,7 +72,7 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
     return not failed
 
 
-def _serve(installation: Installation) -> None:
+def _serve(installation: Installation, stop: threading.Event) -> None:
     from consumers.webhooks.server import serve_receiver
 
     settings = installation.settings
@@ -84,6 +84,9 @@ def _serve(installation: Installation) -> None:
             port=port,
             connections=sorted(installation.connections),
         )
+        if stop.is_set():
+            # A process failed before anybody listened to its signal.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     serve_receiver(installation.receiver, host=settings.host, port=settings.port, ready=ready)
 

