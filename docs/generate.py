@@ -66,7 +66,7 @@ def stale(made: dict[str, str]) -> list[str]:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """("journey show", the command) of every command, groups that do something included."""
-    from consumers.cli import _app
+    from consumers.cli import make_app
 
     def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
         inside = getattr(command, "commands", None)
@@ -75,7 +75,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         for name, each in (inside or {}).items():
             yield from walk(f"{path} {name}", each)
 
-    for name, each in typer.main.get_command(_app()).commands.items():
+    for name, each in typer.main.get_command(make_app()).commands.items():
         yield from walk(f"journey {name}", each)
 
 
