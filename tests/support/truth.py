@@ -1,0 +1,119 @@
+"""What must hold after any fault: each touchpoint once, no gaps, views as a rebuild makes them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.deliveries import CONNECTION_NAME, SECRET
+from consumers import inbox
+from consumers.ats_adapters.adapter import Delivery
+from consumers.ats_adapters.greenhouse import Greenhouse
+from consumers.connections import Connection
+from journey.database import Database
+from projections.rebuild import TABLES, rebuild
+from tests.support.builders import the_meaning
+from tests.support.processes import until
+
+CONNECTION = Connection(name=CONNECTION_NAME, source="greenhouse", secrets=(SECRET,))
+LONG_AGO = datetime(1990, 1, 1, tzinfo=UTC)
+FULL = os.environ.get("JOURNEY_FULL") == "1"
+
+
+def a_chance() -> tuple[random.Random, int]:
+    """A random generator and its seed, which is printed; JOURNEY_TEST_SEED repeats a run."""
+    seed = int(os.environ.get("JOURNEY_TEST_SEED", "0")) or random.randrange(1, 1 << 31)
+    print(f"seed {seed}: JOURNEY_TEST_SEED={seed} repeats it")
+    return random.Random(seed), seed
+
+
+def expected(told: Iterable[Delivery]) -> set[str]:
+    """The ids of all touchpoints that these deliveries tell."""
+    adapter = Greenhouse()
+    return {
+        str(statement.touchpoint.touchpoint_id)
+        for one in told
+        for statement in adapter.translate(one, CONNECTION).statements
+    }
+
+
+def in_the_log(database: Database) -> Counter[str]:
+    """How often each touchpoint id is recorded."""
+    return Counter(str(row[0]) for row in rows(database, "SELECT touchpoint_id FROM journey_events"))
+
+
+def rows(database: Database, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows of a query, on a connection of its own: the server may have been away."""
+    with database.connect(autocommit=True) as connection:
+        return connection.execute(query, parameters).fetchall()  # type: ignore[arg-type]
+
+
+def one(database: Database, query: str, *parameters: Any) -> Any:
+    """The only value of a query."""
+    return rows(database, query, *parameters)[0][0]
+
+
+def caught_up(database: Database, seconds: float = 60.0) -> None:
+    """Wait until nothing is pending and the views have read the whole log."""
+    until(
+        lambda: one(
+            database,
+            "SELECT NOT EXISTS (SELECT FROM deliveries WHERE status = 'pending') AND "
+            "(SELECT position FROM log_head) = coalesce((SELECT notification_id FROM "
+            "projection_tracking WHERE application_name = 'projections'), 0)",
+        ),
+        "everything is ingested and projected",
+        seconds,
+    )
+
+
+def assert_each_once(database: Database, accepted: Iterable[Delivery], sent: Iterable[Delivery]):
+    """What was accepted is in the log exactly once, and nothing that was never sent.
+
+    A delivery may have been stored without its sender hearing so: of what was sent and not
+    accepted, any part may be there, once.
+    """
+    logged = in_the_log(database)
+    assert [i for i, times in logged.items() if times > 1] == []
+    assert expected(accepted) - logged.keys() == set()
+    assert logged.keys() - expected(sent) == set()
+    counts = {status for status, n in _counts(database).items() if n}
+    assert counts <= {"recorded", "context"}
+
+
+def assert_no_gaps(database: Database) -> None:
+    """Positions of the log and versions of each stream run from 1 without a gap."""
+    gaps = rows(
+        database,
+        "SELECT count(*) - coalesce(max(notification_id), 0), "
+        "coalesce(max(notification_id), 0) - (SELECT position FROM log_head), "
+        "(SELECT count(*) FROM (SELECT count(*) - max(originator_version) AS gap "
+        " FROM journey_events GROUP BY originator_id) s WHERE gap <> 0) FROM journey_events",
+    )
+    assert gaps == [(0, 0, 0)]
+
+
+def assert_views_are_what_a_rebuild_makes(database: Database) -> None:
+    """Every row of every projection table, deadlines, states and feeds included."""
+    live = views(database)
+    rebuilt = rebuild(database, the_meaning(), LONG_AGO)
+    assert rebuilt.differences == dict.fromkeys(rebuilt.differences, 0)
+    assert views(database) == live
+    assert live["applications"]
+
+
+def views(database: Database, tables: Iterable[str] = TABLES) -> dict[str, list[str]]:
+    """Every row of these tables, in a settled order."""
+    return {
+        table: sorted(row[0] for row in rows(database, f"SELECT t::text FROM {table} t"))
+        for table in tables
+    }
+
+
+def _counts(database: Database) -> dict[str, int]:
+    with database.connect(autocommit=True) as connection:
+        return inbox.counts(connection)
