@@ -107,6 +107,10 @@ def _channels(installation: Installation) -> Check:
     return Check("channels", "ok", ", ".join(each.name for each in installation.channels))
 
 
+def _number(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
+
+
 # --- the database ---------------------------------------------------------------------------
 
 
@@ -198,14 +202,14 @@ def _inbox(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check(
             "dead letters",
             "wrong",
-            f"{counts['dead']:,} deliveries could not be translated",
+            f"{_number(counts['dead'], 'delivery', 'deliveries')} could not be translated",
             "see `journey deliveries list --status dead`, mend, then `journey deliveries redrive`",
         )
     if counts["refused"]:
         yield Check(
             "refused",
             "note",
-            f"{counts['refused']:,} deliveries did not prove who sent them",
+            f"{_number(counts['refused'], 'delivery', 'deliveries')} did not prove who sent it",
             "see `journey deliveries list --status refused`; a secret may have been rotated",
         )
 
@@ -293,7 +297,7 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check(
             "unattached",
             "note",
-            f"{count:,} candidates are known only by an interview or an application",
+            f"{_number(count, 'candidate', 'candidates')} known only by an interview or an application",
             "they attach when their source names the person; switch on its application events",
         )
     else:
