@@ -297,7 +297,7 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check(
             "unattached",
             "note",
-            f"{_number(count, 'candidate', 'candidates')} known only by an interview or an application",
+            f"{_number(count, 'candidate', 'candidates')} known only by interview or application",
             "they attach when their source names the person; switch on its application events",
         )
     else:
