@@ -19,7 +19,7 @@ LONG_LENGTH = 200
 
 @contextmanager
 def filled(url: str, size: int, seed: int) -> Iterator[Database]:
-    """A tenant whose log holds `size` touchpoints of `size / 20` people; a few journeys are long."""
+    """A tenant whose log holds `size` touchpoints of `size / 20` people, a few journeys long."""
     with tenant(url) as database:
         fill(database, with_long_journeys(size, seed))
         with database.connect(autocommit=True) as connection:
