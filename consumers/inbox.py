@@ -10,11 +10,11 @@ together with its touchpoints.
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 import orjson
@@ -80,16 +80,20 @@ class Filters:
     ids: tuple[DeliveryId, ...] | None = None
 
 
+_LOW_62_BITS = (1 << 62) - 1
+
+
 def new_delivery_id(now: datetime) -> DeliveryId:
     """A UUID of version 7: begins with the time in ms, so that neighbours share index pages."""
-    raw = bytearray(int(now.timestamp() * 1000).to_bytes(6, "big") + os.urandom(10))
-    raw[6] = raw[6] & 0x0F | 0x70
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
+    time_ms = int(now.timestamp() * 1000)
+    # Ids are not secrets, so the fast generator will do; it is seeded anew after a fork.
+    chance = random.getrandbits(74)
+    number = time_ms << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | chance & _LOW_62_BITS
+    text = f"{number:032x}"
     return DeliveryId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 
-_KEEP = """
+_KEEP: LiteralString = """
 INSERT INTO deliveries
     (delivery_id, connection, source, received_at, headers, body, status, reason)
 SELECT id::uuid, connection, source, received_at, headers::jsonb, body, status, nullif(reason, '')
@@ -99,9 +103,9 @@ FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %
 ON CONFLICT (delivery_id) DO NOTHING
 """
 # One statement, so that in autocommit mode keeping and waking cost one round trip.
-_KEEP_AND_WAKE = f"WITH kept AS ({_KEEP}) SELECT pg_notify('{CHANNEL}', '')"
+_KEEP_AND_WAKE: LiteralString = f"WITH kept AS ({_KEEP}) SELECT pg_notify('{CHANNEL}', '')"
 
-_PRUNE_REFUSED = """
+PRUNE_REFUSED: LiteralString = """
 DELETE FROM deliveries WHERE status = 'refused' AND arrival <= (
     SELECT arrival FROM deliveries WHERE status = 'refused'
     ORDER BY arrival DESC OFFSET %s LIMIT 1)
@@ -125,27 +129,30 @@ def keep_arrivals(
     """
     if not arrivals:
         return
-    statuses = [arrival.status for arrival in arrivals]
+    query, values = keep_statement(arrivals)
+    connection.execute(query, values, prepare=True)
+    if any(arrival.status == "refused" for arrival in arrivals):
+        connection.execute(PRUNE_REFUSED, [refused_keep])
+
+
+def keep_statement(arrivals: Sequence[Arrival]) -> tuple[LiteralString, tuple[Any, ...]]:
+    """The one statement that keeps arrivals, with its values: for sync and async connections."""
     deliveries = [arrival.delivery for arrival in arrivals]
-    connection.execute(
-        _KEEP_AND_WAKE if "pending" in statuses else _KEEP,
-        (
-            [delivery.delivery_id for delivery in deliveries],
-            [delivery.connection for delivery in deliveries],
-            [delivery.source for delivery in deliveries],
-            [delivery.received_at for delivery in deliveries],
-            [headers_as_json(delivery.headers) for delivery in deliveries],
-            [
-                delivery.body if status != "refused" else delivery.body[:REFUSED_BODY_BYTES]
-                for delivery, status in zip(deliveries, statuses, strict=True)
-            ],
-            statuses,
-            [arrival.reason or "" for arrival in arrivals],
-        ),
-        prepare=True,
+    statuses = [arrival.status for arrival in arrivals]
+    values = (
+        [delivery.delivery_id for delivery in deliveries],
+        [delivery.connection for delivery in deliveries],
+        [delivery.source for delivery in deliveries],
+        [delivery.received_at for delivery in deliveries],
+        [headers_as_json(delivery.headers) for delivery in deliveries],
+        [
+            delivery.body if status != "refused" else delivery.body[:REFUSED_BODY_BYTES]
+            for delivery, status in zip(deliveries, statuses, strict=True)
+        ],
+        statuses,
+        [arrival.reason or "" for arrival in arrivals],
     )
-    if "refused" in statuses:
-        connection.execute(_PRUNE_REFUSED, [refused_keep])
+    return (_KEEP_AND_WAKE if "pending" in statuses else _KEEP), values
 
 
 def headers_as_json(headers: Mapping[str, str]) -> str:

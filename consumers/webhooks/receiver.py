@@ -139,8 +139,7 @@ class Receiver:
         if _declared_bytes(headers) > self._max_body_bytes * READ_FACTOR:
             await self._refuse_too_large(door, headers)
         try:
-            async with asyncio.timeout(_READ_SECONDS):
-                message = await receive()
+            message = await receive()
             body = message.get("body", b"")
             held_bytes = len(body)
             self._held_bytes += held_bytes

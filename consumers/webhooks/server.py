@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class ReceiverServer:
 
         Raises ConfigurationError when the address cannot be had.
         """
+        _spare_the_collector()
         with self._bind() as listening:
             port = int(listening.getsockname()[1])
             factory = self._server.config.get_loop_factory()
@@ -81,6 +83,18 @@ class ReceiverServer:
         ready(port)
 
 
+def _spare_the_collector() -> None:
+    """Let the garbage collector pass over what is here to stay, and come less often.
+
+    A delivery's document is many small objects that live for milliseconds; with the default
+    settings they make the collector walk everything again and again, which costs a fifth of the
+    time of a delivery and most of the slowest ones.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def serve_receiver(
     app: FastAPI, *, host: str, port: int, ready: Callable[[int], None] | None = None
 ) -> None:
@@ -91,7 +105,8 @@ def serve_receiver(
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         for number in before:
-            signal.signal(number, lambda *_: None)
+            # Not lost either when it comes before uvicorn listens for signals.
+            signal.signal(number, lambda *_: server.stop())
         server.run(ready=ready)
     finally:
         for number, handler in before.items():
