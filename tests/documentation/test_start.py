@@ -1,0 +1,80 @@
+"""docs/start.md leads to a working connection: its blocks run against a real server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.documentation.blocks import (
+    ROOT,
+    Block,
+    blocks,
+    difference,
+    environment_of,
+    expectations,
+    run,
+)
+
+PAGE = ROOT / "docs" / "start.md"
+
+# What a person does in another terminal, and the moment they take to look.
+IN_THE_BACKGROUND = """\
+journey serve > serve.out 2> serve.err &
+serving=$!
+trap 'kill $serving; wait $serving || true' EXIT
+curl --silent --retry 60 --retry-delay 1 --retry-connrefused \
+  --output /dev/null http://127.0.0.1:8080/-/health
+"""
+UNTIL_GHOSTED = """\
+for _ in $(seq 60); do
+  if journey alerts --json | grep -q ghosted; then break; fi
+  sleep 0.5
+done
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def as_run(block: Block, port: int) -> Block:
+    """The block for one shell and a port that is free."""
+    text = block.text
+    if text.strip() == "journey serve":
+        text = IN_THE_BACKGROUND
+    elif text.startswith("journey show"):
+        text = UNTIL_GHOSTED + text
+    return replace(block, text=text.replace("8080", str(port)))
+
+
+@pytest.fixture(scope="module")
+def printed() -> Iterator[dict[int, str]]:
+    for tool in ("bash", "curl", "openssl"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed, and the page uses it")
+    folder, port = Path(tempfile.mkdtemp(prefix="start-")), free_port()
+    commands = [as_run(block, port) for block in blocks(PAGE) if block.language == "bash"]
+    environment = environment_of(folder, JOURNEY_PORT=str(port))
+    # The page relies on the default.
+    del environment["JOURNEY_HOME"]
+    yield run(commands, folder, environment)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), expectations(PAGE), ids=lambda block: f"line {block.line}"
+)
+def test_a_block_prints_what_the_page_shows(
+    command: Block, shown: Block, printed: dict[int, str]
+) -> None:
+    """What the page shows is what a newcomer sees."""
+    if told := difference(shown.text, printed[command.line]):
+        pytest.fail(told)
