@@ -70,6 +70,9 @@ class Database:
                 min_size=1,
                 max_size=self.pool_size,
                 timeout=15,
+                # It tries less and less often until it gives up; giving up soon means that the
+                # next request tries at once, however long the database was away.
+                reconnect_timeout=5,
                 open=True,
                 check=ConnectionPool.check_connection,
             )

@@ -24,6 +24,8 @@ from schemas.identifiers import PersonKey
 
 _CACHED_KEYS = 200_000
 
+_NORMALISED = ("email", "phone")
+
 Key = tuple[str, bytes]
 """Namespace and fingerprint."""
 
@@ -109,11 +111,12 @@ class Identity:
 
     def _keys(self, person: tuple[PersonKey, ...]) -> list[Key]:
         fingerprint = self._vault.fingerprint
-        keys = [
-            (key.namespace, fingerprint(key.namespace, normal))
-            for key in person
-            if (normal := self.normalise(key)) is not None
-        ]
+        keys = []
+        for key in person:
+            namespace = key.namespace
+            normal = self.normalise(key) if namespace in _NORMALISED else key.value
+            if normal:
+                keys.append((namespace, fingerprint(namespace, normal)))
         if not keys and person:
             # Nothing that names a person for sure: a candidate of its own keeps what was said.
             first = person[0]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from eventsourcing.application import Application
 from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
 
@@ -124,22 +126,23 @@ class JourneyLog(Application[UUID]):
         keys = self.vault.open_keys(
             connection, {candidate for said, candidate in paired if said.personal is not None}
         )
-        seal = self.vault.seal
         return [
             NewEvent(
                 candidate,
                 said.touchpoint.touchpoint_id,
                 said.touchpoint.TOPIC,
-                stamped_state(
-                    said.touchpoint,
-                    recorded_at,
-                    None
-                    if said.personal is None
-                    else seal(keys[candidate], candidate, said.personal),
-                ),
+                partial(self._state, said, candidate, keys.get(candidate), recorded_at),
             )
             for said, candidate in paired
         ]
+
+    def _state(
+        self, said: Statement, candidate: UUID, key: AESGCM | None, recorded_at: str
+    ) -> bytes:
+        if key is None or said.personal is None:
+            return stamped_state(said.touchpoint, recorded_at, None)
+        sealed = self.vault.seal(key, candidate, said.personal)
+        return stamped_state(said.touchpoint, recorded_at, sealed)
 
     def unmerge(self, released: UUID, connection: Connection, *, by: str) -> bool:
         """Take a merge back: `released` is a journey of its own again. False if it was none."""

@@ -8,7 +8,7 @@ repeats skipped, versions and positions without gaps, all under one row lock.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +42,13 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _COPY_TRAILER = struct.pack(">h", -1)
 # Six columns: uuid, int8, text's length | text | bytea's length | bytea | int8, uuid.
 _ROW_HEAD = struct.Struct(">hi16siqi").pack
+_PIECE = 5 * 64
+"""Parts of rows to send at once: 64 rows of five parts each."""
+
+_COPY_IN = (
+    "COPY journey_events (originator_id, originator_version, topic, state, notification_id, "
+    "touchpoint_id) FROM STDIN (FORMAT BINARY)"
+)
 _LENGTH = struct.Struct(">i").pack
 _ROW_TAIL = struct.Struct(">iqi16s").pack
 
@@ -116,12 +123,16 @@ def touchpoint_of(candidate_id: UUID, version: int, topic: str, state: bytes) ->
 
 
 class NewEvent(NamedTuple):
-    """A touchpoint ready to be appended: whose it is, its stored name, its state."""
+    """A touchpoint ready to be appended: whose it is, its stored name, its state.
+
+    `state` may be a function that makes it, which is called only if the touchpoint is new, and
+    while the server is already storing the ones before it.
+    """
 
     candidate_id: UUID
     touchpoint_id: UUID
     topic: str
-    state: bytes
+    state: bytes | Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +235,28 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
     (position,) = cast(tuple[int], head.fetchone())
     seen: set[bytes] = {row[0] for row in repeats.fetchall()}
     version: dict[bytes, int] = {row[0]: row[1] or 0 for row in versions.fetchall()}
-    topics = {event.topic: event.topic.encode() for event in events}
+    places = _places(streams, ids, version, seen, position)
+    count = len(places) - places.count(None)
+    if count:
+        with connection.cursor().copy(_COPY_IN) as copy:
+            for rows in _rows(events, streams, ids, places):
+                copy.write(rows)
+        with connection.pipeline():
+            connection.execute("UPDATE log_head SET position = %s", [position + count])
+            connection.execute("NOTIFY journey_events")
+    return Appended(places, position + count)
+
+
+def _places(
+    streams: list[bytes],
+    ids: list[bytes],
+    version: dict[bytes, int],
+    seen: set[bytes],
+    position: int,
+) -> list[tuple[int, int] | None]:
+    """(version, position) of each event, or None for one that was seen before."""
     places: list[tuple[int, int] | None] = []
-    rows: list[bytes] = [_COPY_HEADER]
-    for event, stream, touchpoint_id in zip(events, streams, ids, strict=True):
+    for stream, touchpoint_id in zip(streams, ids, strict=True):
         if touchpoint_id in seen:
             places.append(None)
             continue
@@ -235,29 +264,36 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
         position += 1
         version[stream] = next_version = version[stream] + 1
         places.append((next_version, position))
+    return places
+
+
+def _rows(
+    events: Sequence[NewEvent],
+    streams: list[bytes],
+    ids: list[bytes],
+    places: list[tuple[int, int] | None],
+) -> Iterator[bytes]:
+    """The new events as binary COPY reads them, in pieces, so that the server works alongside."""
+    topics = {event.topic: event.topic.encode() for event in events}
+    rows: list[bytes] = [_COPY_HEADER]
+    for event, stream, touchpoint_id, place in zip(events, streams, ids, places, strict=True):
+        if place is None:
+            continue
         topic, state = topics[event.topic], event.state
+        if not isinstance(state, bytes):
+            state = state()
         rows += (
-            _ROW_HEAD(6, 16, stream, 8, next_version, len(topic)),
+            _ROW_HEAD(6, 16, stream, 8, place[0], len(topic)),
             topic,
             _LENGTH(len(state)),
             state,
-            _ROW_TAIL(8, position, 16, touchpoint_id),
+            _ROW_TAIL(8, place[1], 16, touchpoint_id),
         )
-    if len(rows) > 1:
-        rows.append(_COPY_TRAILER)
-        _copy_in(connection, b"".join(rows))
-        with connection.pipeline():
-            connection.execute("UPDATE log_head SET position = %s", [position])
-            connection.execute("NOTIFY journey_events")
-    return Appended(places, position)
-
-
-def _copy_in(connection: Connection, rows: bytes) -> None:
-    with connection.cursor().copy(
-        "COPY journey_events (originator_id, originator_version, topic, state, notification_id, "
-        "touchpoint_id) FROM STDIN (FORMAT BINARY)"
-    ) as copy:
-        copy.write(rows)
+        if len(rows) > _PIECE:
+            yield b"".join(rows)
+            rows = []
+    rows.append(_COPY_TRAILER)
+    yield b"".join(rows)
 
 
 def utc_text(moment: datetime) -> str:

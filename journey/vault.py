@@ -7,6 +7,7 @@ log stays append-only. The master key never leaves this module except as keys de
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -74,13 +75,19 @@ class Vault:
 
     def __init__(self, master: bytes) -> None:
         self._wrapping = AESGCM(_derive(master, b"wrap"))
-        self._fingerprint_key = _derive(master, b"fingerprint")
+        # HMAC-SHA256 with its two key blocks hashed once: half the time of hashing them each time.
+        key = _derive(master, b"fingerprint").ljust(64, b"\x00")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key)).copy
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key)).copy
         self._keys: OrderedDict[UUID, AESGCM] = OrderedDict()
 
     def fingerprint(self, namespace: str, value: str) -> bytes:
         """16 bytes that stand for a key of a person and tell nothing about it without ours."""
-        text = f"{namespace}\x00{value}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._fingerprint_key, text, "sha256")[:16]
+        inner = self._inner()
+        inner.update(f"{namespace}\x00{value}".encode("utf-8", "surrogatepass"))
+        outer = self._outer()
+        outer.update(inner.digest())
+        return outer.digest()[:16]
 
     def open_keys(
         self, connection: Connection, candidates: Iterable[UUID]
@@ -125,11 +132,11 @@ class Vault:
         return opened
 
     def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal) -> str:
-        """A token that only this person's key opens. Text, URL-safe base64."""
+        """A token that only this person's key opens. Text, base64."""
         nonce = os.urandom(_NONCE_BYTES)
         plain = personal.__pydantic_serializer__.to_json(personal, exclude_defaults=True)
         sealed = nonce + key.encrypt(nonce, plain, candidate_id.bytes)
-        return base64.urlsafe_b64encode(sealed).decode("ascii")
+        return binascii.b2a_base64(sealed, newline=False).decode("ascii")
 
     def unseal(self, database: Database, candidate_id: UUID, token: str) -> Personal:
         """What was sealed. Raises KeyDestroyed after an erasure, WrongMasterKey."""
@@ -138,7 +145,7 @@ class Vault:
             key = self._load(connection, [candidate_id]).get(candidate_id)
         if key is None:
             raise KeyDestroyed(f"the key of candidate {candidate_id} was destroyed")
-        sealed = base64.urlsafe_b64decode(token)
+        sealed = base64.b64decode(token)
         try:
             plain = key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], candidate_id.bytes)
         except InvalidTag:
