@@ -7,15 +7,18 @@ goes on while ingest is dead would look healthy and be wrong.
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from consumers.bootstrap import Installation
 from consumers.logging import error_text
+
+if TYPE_CHECKING:
+    from consumers.webhooks.server import ReceiverServer
 
 log = structlog.get_logger()
 
@@ -34,7 +37,12 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
     failed: list[str] = []
     # Opened here, so that what is wrong with the set-up is told once and at once.
     jobs = {name: _job(installation, name) for name in names if name != "receiver"}
-    app = installation.receiver if "receiver" in names else None
+    server = _server(installation) if "receiver" in names else None
+
+    def end() -> None:
+        stop.set()
+        if server is not None:
+            server.stop()
 
     def run(name: str, job: Callable[[threading.Event], None]) -> None:
         try:
@@ -45,25 +53,24 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
         except BaseException as error:
             log.error("a process stopped on an error", process=name, error=error_text(error))
         failed.append(name)
-        stop.set()
-        # The main thread sits in the web server, which ends by signal.
-        os.kill(os.getpid(), signal.SIGTERM)
+        end()
 
     threads = [
         threading.Thread(target=run, args=(name, job), name=name) for name, job in jobs.items()
     ]
-    if app is None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+    # Before anything runs: a signal that comes between two steps must not be lost, nor end us
+    # by halves.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end())
     for thread in threads:
         thread.start()
     log.info("started", processes=list(names))
     try:
-        if app is None:
+        if server is None:
             while not stop.wait(0.5):
                 pass
         else:
-            _serve(installation, stop)
+            server.run(ready=lambda port: _tell_listening(installation, port))
     finally:
         stop.set()
         for thread in threads:
@@ -72,23 +79,20 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
     return not failed
 
 
-def _serve(installation: Installation, stop: threading.Event) -> None:
-    from consumers.webhooks.server import serve_receiver
+def _server(installation: Installation) -> ReceiverServer:
+    from consumers.webhooks.server import ReceiverServer
 
     settings = installation.settings
+    return ReceiverServer(installation.receiver, host=settings.host, port=settings.port)
 
-    def ready(port: int) -> None:
-        log.info(
-            "listening",
-            host=settings.host,
-            port=port,
-            connections=sorted(installation.connections),
-        )
-        if stop.is_set():
-            # A process failed before anybody listened to its signal.
-            os.kill(os.getpid(), signal.SIGTERM)
 
-    serve_receiver(installation.receiver, host=settings.host, port=settings.port, ready=ready)
+def _tell_listening(installation: Installation, port: int) -> None:
+    log.info(
+        "listening",
+        host=installation.settings.host,
+        port=port,
+        connections=sorted(installation.connections),
+    )
 
 
 def _job(installation: Installation, name: str) -> Callable[[threading.Event], None]:

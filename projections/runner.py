@@ -48,6 +48,9 @@ TRACKED = "projections"
 PAGE = 4_000
 """Touchpoints a step; large enough that a commit is small beside the work."""
 
+_RETRY_SECONDS = 0.5
+_STOP_CHECK_SECONDS = 0.5
+
 
 class ViewTracking(PostgresTrackingRecorder):
     """The library's tracking recorder, writing the position in our transaction."""
@@ -150,18 +153,26 @@ class Runner:
 
     def run(self, stop: threading.Event) -> None:
         """Step while there is something, else sleep on NOTIFY; wait while the database is away."""
+        waiting = False
         while not stop.is_set():
             try:
                 with self.database.connect(autocommit=True) as listener:
                     listener.execute("LISTEN journey_events")
-                    self._run_listening(listener, stop)
-            except DatabaseUnavailable as error:
-                log.warning("the database is away; projections wait", error=str(error))
-                stop.wait(0.5)
+                    stepped = self.step()
+                    if waiting:
+                        log.info("the database is back; projections resume")
+                        waiting = False
+                    self._run_listening(listener, stop, stepped)
+            except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                if not waiting:
+                    log.warning(
+                        "the database is away; projections wait", error=" ".join(str(error).split())
+                    )
+                waiting = True
+                stop.wait(_RETRY_SECONDS)
 
-    def _run_listening(self, listener: Connection, stop: threading.Event) -> None:
+    def _run_listening(self, listener: Connection, stop: threading.Event, stepped: Stepped) -> None:
         while not stop.is_set():
-            stepped = self.step()
             if stepped.touchpoints:
                 log.info(
                     "projected",
@@ -169,12 +180,10 @@ class Runner:
                     journeys=stepped.journeys,
                     position=stepped.position,
                 )
-                continue
-            try:
-                for _ in listener.notifies(timeout=0.5, stop_after=1):
+            else:
+                for _ in listener.notifies(timeout=_STOP_CHECK_SECONDS, stop_after=1):
                     pass
-            except psycopg.OperationalError as error:
-                raise DatabaseUnavailable(" ".join(str(error).split())) from error
+            stepped = self.step()
 
     # --- what changed -----------------------------------------------------------------------
 

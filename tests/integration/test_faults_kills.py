@@ -8,7 +8,7 @@ import pytest
 
 from bench.deliveries import deliveries
 from journey.database import Database
-from tests.support.processes import Process, Processes, Sender, processes
+from tests.support.processes import Sender, processes
 from tests.support.truth import (
     a_chance,
     assert_each_once,

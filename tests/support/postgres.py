@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,8 +41,10 @@ class Postgres:
 
     def close(self) -> None:
         """End it for good, running or not."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(subprocess.CalledProcessError):
             self.stop("immediate")
+        # It would look for the process it once started, and complain.
+        self._server._postmaster_info = None
         self._server.cleanup()
 
     def _control(self, *arguments: str) -> None:

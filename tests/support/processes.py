@@ -26,7 +26,8 @@ from tests.support.installations import environment_for
 
 ROOT = Path(__file__).parents[2]
 _COMMAND = "from consumers.cli import main; main()"
-_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.02
+_RETRY_SECONDS = 0.1
 
 
 def until(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
@@ -188,6 +189,7 @@ class Sender:
         self._stop = threading.Event()
         self._given_up = False
         self._port = 0
+        self._told_where = threading.Event()
         self._threads = [threading.Thread(target=self._send) for _ in range(threads)]
 
     def __enter__(self) -> Sender:
@@ -198,6 +200,7 @@ class Sender:
     def __exit__(self, *exception: object) -> None:
         # A sender gives up when the test is over or has failed, never before.
         self._given_up = True
+        self._told_where.set()
         self.stop(10)
 
     def stop(self, seconds: float = 60.0) -> None:
@@ -210,6 +213,7 @@ class Sender:
     def to(self, process: Process) -> None:
         """From now on the deliveries go to this receiver."""
         self._port = process.says("listening")["port"]
+        self._told_where.set()
 
     def done(self) -> bool:
         """Whether every delivery there was got its success code."""
@@ -218,11 +222,10 @@ class Sender:
     def has_sent(self, more: int, seconds: float = 30.0) -> None:
         """Wait until so many more were accepted."""
         enough = len(self.accepted) + more
-        until(
-            lambda: len(self.accepted) >= enough or self.done(), f"{more} more accepted", seconds
-        )
+        until(lambda: len(self.accepted) >= enough or self.done(), f"{more} more accepted", seconds)
 
     def _send(self) -> None:
+        self._told_where.wait()
         with httpx.Client(timeout=20, trust_env=False) as client:
             while not self._stop.is_set():
                 with self._lock:
@@ -232,7 +235,7 @@ class Sender:
                 while not self._sent(client, delivery):
                     if self._given_up:
                         return
-                    time.sleep(0.02)
+                    time.sleep(_RETRY_SECONDS)
                 self._stop.wait(self._pause_seconds)
 
     def _sent(self, client: httpx.Client, delivery: Delivery) -> bool:

@@ -14,6 +14,7 @@ from consumers import inbox
 from consumers.ats_adapters.adapter import Delivery
 from consumers.ats_adapters.greenhouse import Greenhouse
 from consumers.connections import Connection
+from journey.clock import SystemClock
 from journey.database import Database
 from projections.rebuild import TABLES, rebuild
 from tests.support.builders import the_meaning
@@ -43,7 +44,9 @@ def expected(told: Iterable[Delivery]) -> set[str]:
 
 def in_the_log(database: Database) -> Counter[str]:
     """How often each touchpoint id is recorded."""
-    return Counter(str(row[0]) for row in rows(database, "SELECT touchpoint_id FROM journey_events"))
+    return Counter(
+        str(row[0]) for row in rows(database, "SELECT touchpoint_id FROM journey_events")
+    )
 
 
 def rows(database: Database, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -71,7 +74,9 @@ def caught_up(database: Database, seconds: float = 60.0) -> None:
     )
 
 
-def assert_each_once(database: Database, accepted: Iterable[Delivery], sent: Iterable[Delivery]):
+def assert_each_once(
+    database: Database, accepted: Iterable[Delivery], sent: Iterable[Delivery]
+) -> None:
     """What was accepted is in the log exactly once, and nothing that was never sent.
 
     A delivery may have been stored without its sender hearing so: of what was sent and not
@@ -100,10 +105,47 @@ def assert_no_gaps(database: Database) -> None:
 def assert_views_are_what_a_rebuild_makes(database: Database) -> None:
     """Every row of every projection table, deadlines, states and feeds included."""
     live = views(database)
-    rebuilt = rebuild(database, the_meaning(), LONG_AGO)
+    rebuilt = rebuild(database, the_meaning(), SystemClock().now())
     assert rebuilt.differences == dict.fromkeys(rebuilt.differences, 0)
     assert views(database) == live
     assert live["applications"]
+
+
+def alerted(database: Database, seconds: float = 60.0) -> None:
+    """Wait until the sweeper has nothing due, nothing to check, and every message is sent."""
+    until(
+        lambda: one(
+            database,
+            "SELECT NOT EXISTS (SELECT FROM deadlines WHERE due_at <= now()) "
+            "AND NOT EXISTS (SELECT FROM alert_checks) "
+            "AND NOT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)",
+        ),
+        "every alert is raised and sent",
+        seconds,
+    )
+
+
+def assert_every_deadline_was_told(database: Database) -> None:
+    """What was due is an alert, and each alert was told once. Its deadlines are made anew."""
+    rebuild(database, the_meaning(), LONG_AGO)
+    assert one(database, "SELECT count(*) FROM deadlines WHERE due_at <= now()") > 0
+    assert (
+        rows(
+            database,
+            "SELECT alert_key FROM deadlines d WHERE due_at <= now() - interval '1 hour' AND NOT "
+            "EXISTS (SELECT FROM alerts a WHERE (a.candidate_id, a.alert_key) = "
+            "(d.candidate_id, d.alert_key))",
+        )
+        == []
+    )
+    assert (
+        rows(
+            database,
+            "SELECT alert_id FROM alerts LEFT JOIN outbox o USING (alert_id) "
+            "GROUP BY alert_id HAVING count(*) FILTER (WHERE o.transition = 'raised') <> 1",
+        )
+        == []
+    )
 
 
 def views(database: Database, tables: Iterable[str] = TABLES) -> dict[str, list[str]]:

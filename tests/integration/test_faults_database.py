@@ -1,0 +1,89 @@
+"""PostgreSQL stopped and started under running processes: they wait, resume, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.deliveries import deliveries
+from journey.database import open_database
+from tests.support.postgres import Postgres, a_postgres
+from tests.support.processes import Process, Sender, processes
+from tests.support.truth import (
+    a_chance,
+    alerted,
+    assert_each_once,
+    assert_every_deadline_was_told,
+    assert_no_gaps,
+    assert_views_are_what_a_rebuild_makes,
+    caught_up,
+)
+
+STOPS = 3
+MOST_DELIVERIES = 20_000
+AWAY_AND_BACK = {
+    "receiver": (
+        "deliveries cannot be stored; senders are told to try again",
+        "deliveries are stored again",
+    ),
+    "ingest": ("ingest waits", "the database is back; ingest resumes"),
+    "project": (
+        "the database is away; projections wait",
+        "the database is back; projections resume",
+    ),
+    "sweep": ("the database is away; waiting for it", "the database is back"),
+    "notify": ("the database is away; waiting for it", "the database is back"),
+}
+"""Process → what it says when the database goes, and when it is there again."""
+
+pytestmark = pytest.mark.fault
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A server that only this test uses."""
+    with a_postgres() as server:
+        yield server
+
+
+def test_stopped_and_started_mid_stream_nothing_is_lost(postgres: Postgres) -> None:
+    """Every process waits, resumes and says so; the door answers 503 with Retry-After meanwhile."""
+    chance, seed = a_chance()
+    told = deliveries(MOST_DELIVERIES, seed)
+    database = open_database(Path("unused"), postgres.url, "stopped")
+    with processes(database) as started, Sender(told, rate=40) as sender:
+        running = {name: started.run(name) for name in AWAY_AND_BACK}
+        sender.to(running["receiver"])
+        for stop in range(1, STOPS + 1):
+            sender.has_sent(chance.randrange(10, 60))
+            refused = len(sender.refusals)
+            postgres.stop("immediate")
+            for name, (away, _) in AWAY_AND_BACK.items():
+                running[name].says(away, stop)
+            assert len(sender.refusals) > refused
+            postgres.start()
+            for name, (_, back) in AWAY_AND_BACK.items():
+                running[name].says(back, stop)
+        sender.has_sent(20)
+        sender.stop()
+        caught_up(database)
+        alerted(database)
+        for name, process in running.items():
+            assert process.end() == 0, process.tail
+            assert_it_said_so_once_each_time(process, *AWAY_AND_BACK[name])
+        print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
+    assert sender.answers.keys() == {200, 503}
+    assert {answer.get("retry-after") for answer in sender.refusals} == {"10"}
+    assert_each_once(database, sender.accepted, told)
+    assert_no_gaps(database)
+    assert_views_are_what_a_rebuild_makes(database)
+    assert_every_deadline_was_told(database)
+    database.close()
+
+
+def assert_it_said_so_once_each_time(process: Process, away: str, back: str) -> None:
+    """In turn, and no more often than it happened: a log full of retries hides what matters."""
+    heard = [line["event"] for line in process.log if line["event"] in (away, back)]
+    assert heard == [away, back] * STOPS
