@@ -199,7 +199,9 @@ def _fold_in_processes(
             with contextlib.suppress(Exception):
                 done += steps.get(timeout=0.2)
                 report(done, total)
-        return [future.result() for future in futures]
+        parts = [future.result() for future in futures]
+        report(total, total)
+        return parts
 
 
 _steps: Any = None
