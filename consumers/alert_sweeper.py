@@ -35,7 +35,8 @@ from projections.alerts.alert_log import (
 )
 from projections.alerts.explanation import Explain, plain
 from projections.alerts.lifecycle import Alert, DueDeadline, Standing
-from projections.contradictions.templates import Evidence, Finding
+from projections.contradictions.templates import Finding
+from projections.deadline import Evidence
 from projections.silence.rows import SilenceRow
 from schemas.findings import AlertEscalated, AlertEvent, AlertRaised, AlertReopened, AlertResolved
 

@@ -20,8 +20,9 @@ from journey.database import Connection, Database
 from journey.errors import KeyDestroyed, UnknownCandidate
 from journey.journey_log import JourneyLog
 from projections.alerts.alert_log import AlertMapper
-from projections.contradictions.templates import Evidence, Finding
+from projections.contradictions.templates import Finding
 from projections.contradictions.view import ContradictionView
+from projections.deadline import Evidence
 from projections.effective import effective
 from projections.fact import Fact
 from projections.feeds.fold import Feed

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from projections.contradictions.rule import (
@@ -40,12 +40,12 @@ from projections.contradictions.rule import (
 )
 from projections.contradictions.templates import (
     ContradictionState,
-    Evidence,
     Finding,
     Silences,
     Step,
     steps_of,
 )
+from projections.deadline import Deadline, Evidence
 from projections.fact import Fact
 from projections.working_time import Calendar
 
@@ -64,20 +64,6 @@ __all__ = [
 
 DEFAULT_CALENDARS: dict[str, Calendar] = {"default": Calendar("default")}
 """What rules measure by unless settings name calendars: Monday to Friday, 9 to 17, UTC."""
-
-
-class Deadline(NamedTuple):
-    """A row of table `deadlines`, in the order of its columns."""
-
-    due_at: datetime
-    subject: str
-    candidate_id: UUID
-    application_id: str | None
-    name: str
-    level: str
-    alert_key: str
-    since: datetime
-    evidence: tuple[Evidence, ...]
 
 
 class CompiledRules:

@@ -35,21 +35,9 @@ from projections.contradictions.rule import (
     Selector,
     SilenceFirst,
 )
+from projections.deadline import Evidence
 from projections.fact import Fact
 from projections.working_time import Calendar
-
-
-class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A touchpoint that proves a finding. `says` holds times it, or the silence, gave.
-
-    As JSON: `{"id": …, "kind": …, "at": …}`, and `precision` and `says` where they matter.
-    """
-
-    id: str
-    kind: str
-    at: datetime
-    precision: str = "instant"
-    says: dict[str, datetime] | None = None
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):

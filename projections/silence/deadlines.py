@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from projections.deadline import Deadline, Evidence
 from projections.silence.policy import Example, Level, Policy, PolicySet
-from projections.silence.rows import Deadline, Evidence, SilenceRow
+from projections.silence.rows import SilenceRow
 
 
 def deadlines(silence: SilenceRow, policies: PolicySet) -> list[Deadline]:

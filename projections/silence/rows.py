@@ -1,4 +1,4 @@
-"""The rows of silence as plain structs: what the table `silences` holds, and `deadlines`.
+"""A silence as a plain struct: what the table `silences` holds.
 
 Ids of touchpoints and candidates come as in the tables; times are aware and in UTC.
 """
@@ -28,29 +28,3 @@ class SilenceRow(msgspec.Struct, kw_only=True, gc=False):
     last_interview_at: datetime | None = None
     interviews: int = 0
     chases: int = 0
-
-
-class Evidence(msgspec.Struct, frozen=True, gc=False):
-    """A touchpoint that proves something: its id, its kind, and when it counts from."""
-
-    id: str
-    kind: str
-    at: datetime
-
-
-class Deadline(msgspec.Struct, gc=False):
-    """When something becomes what a person must see; the columns of table `deadlines`.
-
-    `subject` is `silence` or `contradiction`, `name` the policy or rule, `level` how bad it is
-    from `due_at` on. Every level of one alert has the same `alert_key`.
-    """
-
-    due_at: datetime
-    subject: str
-    candidate_id: UUID
-    application_id: str | None
-    name: str
-    level: str
-    alert_key: str
-    since: datetime
-    evidence: list[Evidence]

@@ -45,7 +45,7 @@ class SilenceView:
         else:
             stale = []
         deadlines = [
-            (*msgspec.structs.astuple(deadline), row_key(row))
+            (*deadline, row_key(row))
             for row in rows
             for deadline in deadlines_of(_silence(row), meaning.policies)
         ]

@@ -10,9 +10,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from projections.deadline import Deadline, Evidence
 from projections.silence.deadlines import deadlines, due_times, explain, standing
 from projections.silence.policy import Policy, PolicySet, load_policies
-from projections.silence.rows import Deadline, Evidence, SilenceRow
+from projections.silence.rows import SilenceRow
 
 CANDIDATE = UUID(int=7)
 TOLD = "5b1d6a3e-0000-5000-8000-000000000001"
