@@ -10,7 +10,7 @@ together with its touchpoints.
 
 from __future__ import annotations
 
-import random
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,16 +80,14 @@ class Filters:
     ids: tuple[DeliveryId, ...] | None = None
 
 
-_LOW_62_BITS = (1 << 62) - 1
-
-
 def new_delivery_id(now: datetime) -> DeliveryId:
     """A UUID of version 7: begins with the time in ms, so that neighbours share index pages."""
-    time_ms = int(now.timestamp() * 1000)
-    # Ids are not secrets, so the fast generator will do; it is seeded anew after a fork.
-    chance = random.getrandbits(74)
-    number = time_ms << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | chance & _LOW_62_BITS
-    text = f"{number:032x}"
+    # From the system, not from a generator in memory: whoever seeds that, or forks it, would make
+    # the same id twice, and keeping the same id twice is keeping once.
+    raw = bytearray(int(now.timestamp() * 1000).to_bytes(6, "big") + os.urandom(10))
+    raw[6] = raw[6] & 0x0F | 0x70
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
     return DeliveryId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
 
 

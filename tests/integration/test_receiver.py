@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -622,6 +623,16 @@ def test_deliveries_are_taken_in_order_of_arrival_by_one_process_each(database: 
     with database.connect() as first, database.connect() as second:
         assert [one.body for one in inbox.take(first, 4)] == [b"0", b"1", b"2", b"3"]
         assert [one.body for one in inbox.take(second, 4)] == [b"4", b"5"]
+
+
+def test_ids_differ_whatever_seeds_the_random_module() -> None:
+    """Two deliveries of one millisecond never share an id, since one would be lost."""
+    now = FrozenClock().now()
+    made = set()
+    for _ in range(100):
+        random.seed(7)
+        made.add(new_delivery_id(now))
+    assert len(made) == 100
 
 
 def test_keeping_twice_is_keeping_once(database: Database) -> None:
