@@ -52,7 +52,7 @@ def files() -> list[Any]:
     """(adapter, file) of every payload of ours and every sample that is here."""
     found = []
     for name in ALL_ADAPTERS:
-        for folder in (PAYLOADS / name, *(SAMPLES / part for part in SAMPLE_FOLDERS[name])):
+        for folder in (PAYLOADS / name, *(SAMPLES / part for part in SAMPLE_FOLDERS.get(name, ()))):
             for file in sorted(folder.glob("*.json")):
                 found.append(pytest.param(name, file, id=f"{folder.name}/{file.stem}"))
     return found
