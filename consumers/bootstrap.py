@@ -76,7 +76,8 @@ class Installation:
     @cached_property
     def log(self) -> JourneyLog:
         """The event log."""
-        return JourneyLog(self.database, self.vault, self.clock)
+        region = self.settings.phone_region
+        return JourneyLog(self.database, self.vault, self.clock, phone_region=region)
 
     @cached_property
     def meaning(self) -> Meaning:

@@ -80,6 +80,11 @@ SETTINGS: tuple[Setting, ...] = (
         "How many of the newest refused deliveries are kept to look at; 0 keeps none.",
         "1000",
     ),
+    Setting(
+        "JOURNEY_PHONE_REGION",
+        "Country (such as DE or US) of phone numbers told without one; unset, such a number "
+        "names nobody.",
+    ),
 )
 """In the order a reader needs them."""
 
@@ -102,6 +107,7 @@ class Settings:
     policies: Path | None = None
     rules: Path | None = None
     refused_keep: int = 1000
+    phone_region: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -128,6 +134,7 @@ class Settings:
             policies=read.checked("JOURNEY_POLICIES", _folder, None),
             rules=read.checked("JOURNEY_RULES", _folder, None),
             refused_keep=read.number("JOURNEY_REFUSED_KEEP", 0, 1_000_000, 1000),
+            phone_region=read.checked("JOURNEY_PHONE_REGION", _region, None),
         )
         if settings.alert_webhook_url and not settings.alert_webhook_secret:
             raise ConfigurationError(
@@ -198,6 +205,14 @@ def _http_url(text: str) -> str:
 def _log_form(text: str) -> str:
     if text not in ("json", "console", "auto"):
         raise ValueError("which is no form of log; use json, console or auto")
+    return text
+
+
+def _region(text: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS
+
+    if text not in SUPPORTED_REGIONS:
+        raise ValueError("use a country's two capital letters, such as DE or US")
     return text
 
 
