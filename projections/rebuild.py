@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing import Queue, get_context
+from multiprocessing import Queue, get_context, parent_process
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 from psycopg import sql
 
@@ -52,6 +55,9 @@ TABLES = (
 
 _ALL_ONES = (1 << 128) - 1
 _REBUILD_LOCK = 0x7265627569
+# A table; all of them together stay below the second after which the server looks for deadlocks.
+_LOCK_PATIENCE = "SET LOCAL lock_timeout = '100ms'"
+_LOCK_PAUSE_SECONDS = 0.1
 Progress = Callable[[int, int], None]
 """Called with (touchpoints done, touchpoints in all)."""
 
@@ -93,7 +99,7 @@ def rebuild(
         journeys = _fold_all(beside, meaning, position, total, jobs, report)
         _set_position(beside, position)
         runner = Runner(beside, meaning)
-        runner.catch_up()
+        _catch_up_with_live(database, runner)
         _analyze(beside)
         differences, position = _swap(database, beside, runner, now, dry_run)
     return Rebuilt(total, journeys, time.perf_counter() - started, position, differences)
@@ -139,6 +145,15 @@ def _set_position(beside: Database, position: int) -> None:
         tracking.lock(connection)
         if position:
             tracking.move(connection, position)
+
+
+def _catch_up_with_live(database: Database, runner: Runner) -> None:
+    """Fold what arrived meanwhile, as far as the live tables are; little is left for the swap."""
+    tracking = ViewTracking(database)
+    with database.transaction() as connection:
+        live_position = tracking.lock(connection)
+    while runner.step(live_position).touchpoints:
+        pass
 
 
 def _analyze(beside: Database) -> None:
@@ -189,7 +204,7 @@ def _fold_in_processes(
     steps: Queue[int] = context.Queue()
     done = 0
     with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_remember_queue, initargs=(steps,)
+        jobs, mp_context=context, initializer=_begin_worker, initargs=(steps,)
     ) as pool:
         futures = [
             pool.submit(_fold_range_elsewhere, beside, meaning, position, index, jobs)
@@ -207,9 +222,21 @@ def _fold_in_processes(
 _steps: Any = None
 
 
-def _remember_queue(steps: Any) -> None:
+def _begin_worker(steps: Any) -> None:
+    """Remember where to count to, and end with the parent, which may be killed at any moment.
+
+    A worker that lived on would hold its open COPYs, and the next rebuild would wait for it.
+    """
     global _steps
     _steps = steps
+    threading.Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _fold_range_elsewhere(
@@ -342,13 +369,17 @@ def _swap(
         # The live runner waits here, so nothing moves between the comparison and the swap.
         tracking = ViewTracking(database)
         live_position = tracking.lock_in(connection, database.schema)
-        while (stepped := runner.step_in(connection)).touchpoints:
+        # Like is compared with like: the log may be further on than the live tables are.
+        while runner.step_in(connection, live_position).touchpoints:
             pass
         differences = {
             view.table: _differences(connection, new, live, view.table, view.columns)
             for view in ALL_VIEWS
         }
+        while (stepped := runner.step_in(connection)).touchpoints:
+            pass
         if not dry_run:
+            _lock_alone(connection, live)
             connection.execute(
                 sql.SQL(
                     "DELETE FROM {new}.deadlines n WHERE due_at <= %s AND NOT EXISTS ("
@@ -375,6 +406,31 @@ def _swap(
         connection.execute("NOTIFY deadlines")
         connection.commit()
     return differences, stepped.position
+
+
+def _lock_alone(connection: Connection, live: sql.Identifier) -> None:
+    """Have every live table alone until the end of the transaction.
+
+    Readers take several tables, each query in its own order, so waiting for one table while
+    holding another would be a deadlock with some of them, and the server might end theirs. So it
+    is we who give way, well before the server would look for deadlocks, and try again.
+    """
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(
+        sql.SQL(", ").join(sql.SQL("{}.{}").format(live, sql.Identifier(t)) for t in TABLES)
+    )
+    said = False
+    while True:
+        try:
+            with connection.transaction():
+                connection.execute(_LOCK_PATIENCE)
+                connection.execute(lock)
+                connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+                return
+        except psycopg.errors.LockNotAvailable:
+            if not said:
+                log.info("the rebuild waits for readers to finish")
+            said = True
+            time.sleep(_LOCK_PAUSE_SECONDS)
 
 
 def _differences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -19,7 +20,8 @@ from tests.support.truth import (
 
 KILLS = 20
 MOST_DELIVERIES = 20_000
-LONGEST_SECONDS = 0.6
+WORKED = {"ingest": "deliveries ingested", "project": "projected"}
+LONGEST_SECONDS = 0.5
 """A process is let live so long at most, counted from the moment it begins to work."""
 
 pytestmark = pytest.mark.fault
@@ -30,7 +32,7 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
     """What got its success code is in the log once, and the views are what a rebuild makes."""
     chance, seed = a_chance()
     told = deliveries(MOST_DELIVERIES, seed)
-    with processes(database) as started, Sender(told) as sender:
+    with processes(database) as started, Sender(told, rate=80) as sender:
         running = {name: started.run(name) for name in ("receiver", "ingest", "project")}
         sender.to(running["receiver"])
         sender.has_sent(10)
@@ -40,7 +42,7 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
             running[killed] = started.run(killed)
             if killed == "receiver":
                 sender.to(running["receiver"])
-        sender.has_sent(100)
+        sender.has_sent(50)
         sender.stop()
         caught_up(database)
         for process in running.values():
@@ -53,6 +55,27 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
 
 def live_a_little(chance: random.Random) -> None:
     """A random moment: what this is about, and not a wait for something to be ready."""
-    import time
-
     time.sleep(chance.uniform(0, LONGEST_SECONDS))
+
+
+def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
+    """Two ingest processes and two projectors share the work, one of each killed in the middle."""
+    chance, seed = a_chance()
+    told = deliveries(MOST_DELIVERIES, seed)
+    with processes(database) as started, Sender(told, rate=400) as sender:
+        receiver = started.run("receiver")
+        pairs = [started.run(name) for name in ("ingest", "project") for _ in range(2)]
+        sender.to(receiver)
+        for process in pairs:
+            process.says(WORKED[process.arguments[1]])
+        live_a_little(chance)
+        pairs[0].kill()
+        pairs[2].kill()
+        sender.has_sent(200)
+        sender.stop()
+        caught_up(database)
+        for process in (receiver, pairs[1], pairs[3]):
+            assert process.end() == 0, process.tail
+    assert_each_once(database, sender.accepted, told)
+    assert_no_gaps(database)
+    assert_views_are_what_a_rebuild_makes(database)
