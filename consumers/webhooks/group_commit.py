@@ -67,9 +67,11 @@ class _Waiting:
 class GroupCommit:
     """Keeps arrivals of one event loop. Belongs to that loop: call it from nowhere else.
 
-    `linger_seconds` is how long the writer lets company gather, when there was company the last
-    time; a lone delivery never waits for others. `patience_seconds` is how long a statement may
-    take before the database counts as away, `pause_seconds` how long it then is left alone.
+    What arrives while one batch is being written is the next one, so batches grow with the load
+    and a lone delivery waits for nobody. (Letting company gather on purpose was slower: all
+    senders then wait in step while loop and database take turns.) `patience_seconds` is how long
+    a statement may take before the database counts as away, `pause_seconds` how long it then is
+    left alone.
     """
 
     def __init__(
@@ -80,7 +82,6 @@ class GroupCommit:
         batch_deliveries: int = 256,
         most_deliveries: int = 8192,
         most_bytes: int = 64 * 1024 * 1024,
-        linger_seconds: float = 0.001,
         patience_seconds: float = 15.0,
         pause_seconds: float = 0.2,
     ) -> None:
@@ -89,7 +90,6 @@ class GroupCommit:
         self._batch_deliveries = batch_deliveries
         self._most_deliveries = most_deliveries
         self._most_bytes = most_bytes
-        self._linger_seconds = linger_seconds
         self._patience_seconds = patience_seconds
         self._pause_seconds = pause_seconds
         self._queue: deque[_Waiting] = deque()
@@ -137,17 +137,13 @@ class GroupCommit:
 
     async def _write(self) -> None:
         """The writer: all that wait, in batches, until closed and empty."""
-        company = False
         while self._queue or not self._closing:
             if not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            if company and not self._closing:
-                await asyncio.sleep(self._linger_seconds)
             size = min(len(self._queue), self._batch_deliveries)
             batch = [self._queue.popleft() for _ in range(size)]
-            company = size > 1
             try:
                 await self._store(batch)
             finally:
