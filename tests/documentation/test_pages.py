@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import msgspec
+import orjson
 import pytest
 
+from consumers.alert_channels import channel
 from projections.contradictions.examples import run_example
 from projections.contradictions.rule import load_rules
+from projections.fact import Fact
 from projections.silence.deadlines import failures
 from projections.silence.policy import DEFAULT_POLICIES, PolicySet, load_policies
 from tests.documentation.blocks import ROOT, blocks
@@ -98,7 +105,7 @@ def test_decisions_are_numbered_without_a_gap_and_have_their_three_parts() -> No
 
 def test_the_rule_of_the_guide_loads_and_its_examples_come_true(tmp_path: Path) -> None:
     """What one copies from the page works."""
-    (written,) = _yaml("add-a-rule")
+    (written,) = _blocks("add-a-rule", "yaml")
     (tmp_path / "interview_after_withdrawal.yaml").write_text(written, encoding="utf-8")
     (rule,) = load_rules([tmp_path])
     for example in rule.examples:
@@ -107,7 +114,7 @@ def test_the_rule_of_the_guide_loads_and_its_examples_come_true(tmp_path: Path) 
 
 def test_the_policy_and_calendar_of_the_guide_load_and_come_true(tmp_path: Path) -> None:
     """What one copies from the page works."""
-    written, calendar = _yaml("add-a-policy")
+    written, calendar = _blocks("add-a-policy", "yaml")
     (tmp_path / "after_final_interview.yaml").write_text(written, encoding="utf-8")
     policies = load_policies([DEFAULT_POLICIES, tmp_path])
     policy = policies.named("after_final_interview")
@@ -118,6 +125,32 @@ def test_the_policy_and_calendar_of_the_guide_load_and_come_true(tmp_path: Path)
     assert load_policies([DEFAULT_POLICIES, tmp_path]).calendars["default"].country == "NL"
 
 
-def _yaml(name: str) -> list[str]:
+def test_the_channel_of_the_guide_sends(tmp_path: Path) -> None:
+    """What one copies from the page works."""
+    (code,) = _blocks("add-an-alert-channel", "python")
+    names: dict[str, Any] = {**vars(channel), "Path": Path, "orjson": orjson}
+    exec(code, names)
+    message = channel.Message(UUID(int=1), UUID(int=2), {"type": "x"}, 1, datetime.now(UTC))
+    sender: channel.Channel = names["FileChannel"](tmp_path / "alerts")
+    assert sender.send(message) == channel.Sent()
+    assert (tmp_path / "alerts").read_bytes() == b'{"type":"x"}\n'
+    assert isinstance(names["FileChannel"](tmp_path).send(message), channel.GiveUp)
+    assert isinstance(names["FileChannel"](tmp_path / "a" / "b").send(message), channel.Retry)
+
+
+def test_the_fold_of_the_guide_folds() -> None:
+    """What one copies from the page works, and its state survives msgpack."""
+    (code,) = _blocks("add-a-projection", "python")
+    names: dict[str, Any] = {"__name__": __name__, "msgspec": msgspec, "Fact": Fact}
+    exec(code, names)
+    state: dict[str, Any] = {}
+    for kind in ("survey_sent", "survey_reminded", "survey_answered"):
+        told = Fact(touchpoint_id="1", occurred_at=datetime.now(UTC), source="s", survey_id="7")
+        names["apply"](state, msgspec.structs.replace(told, kind=kind))
+    packed = msgspec.msgpack.encode(state)
+    assert msgspec.msgpack.decode(packed) == {"7": {"asked": 2, "answered": True}}
+
+
+def _blocks(name: str, language: str) -> list[str]:
     page = ROOT / "docs" / "how-to" / f"{name}.md"
-    return [block.text for block in blocks(page) if block.language == "yaml"]
+    return [block.text for block in blocks(page) if block.language == language]
