@@ -15,6 +15,7 @@ from consumers import inbox
 from consumers.bootstrap import Installation
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
+from projections.runner import built_with
 
 Status = Literal["ok", "note", "wrong"]
 
@@ -48,6 +49,7 @@ def examine(installation: Installation) -> Iterator[Check]:
         with database.transaction() as connection:
             for look in _LOOKS:
                 yield from look(connection, now)
+            yield from _meaning(installation, connection)
             yield from _master_key(installation, connection)
         yield from _feeds(installation, now)
     except DatabaseUnavailable as error:
@@ -307,6 +309,19 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
 _LOOKS: tuple[Callable[[Connection, datetime], Iterator[Check]], ...] = (
     _server, _migrations, _append_only, _gapless, _inbox, _projections, _alerts, _unattached,
 )  # fmt: skip
+
+
+def _meaning(installation: Installation, connection: Connection) -> Iterator[Check]:
+    built = built_with(connection)
+    if built is not None and built != installation.meaning.fingerprint:
+        yield Check(
+            "meaning",
+            "wrong",
+            "policies or rules changed since the tables were built",
+            "run `journey rebuild`, so that they judge the past as well",
+        )
+    else:
+        yield Check("meaning", "ok", "the tables were built with these policies and rules")
 
 
 def _master_key(installation: Installation, connection: Connection) -> Iterator[Check]:

@@ -53,6 +53,11 @@ class Meaning:
     policies: PolicySet
     rules: CompiledRules
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes when what is found changes: tables built under another one need a rebuild."""
+        return f"{self.policies.fingerprint[:16]}-{self.rules.fingerprint[:16]}"
+
 
 class JourneyFold:
     """Runs every fold over the facts of one journey."""

@@ -42,7 +42,7 @@ from projections.projection import (
     encode_journey,
 )
 from projections.reading import read_streams, stream_range
-from projections.runner import Runner, ViewTracking, fold_whole
+from projections.runner import Runner, ViewTracking, fold_whole, note_meaning
 from projections.writing import copy_rows, copy_statement, use_fast_json
 
 log = structlog.get_logger()
@@ -98,7 +98,7 @@ def rebuild(
         report(0, total)
         journeys = _fold_all(beside, meaning, position, total, jobs, report)
         _set_position(beside, position)
-        runner = Runner(beside, meaning)
+        runner = Runner(beside, meaning, knows_meaning=True)
         _catch_up_with_live(database, runner)
         _analyze(beside)
         differences, position = _swap(database, beside, runner, now, dry_run)
@@ -117,7 +117,12 @@ def _only_one(database: Database) -> Iterator[None]:
         ).fetchone()
         if row is None or not row[0]:
             raise RebuildRunning("another rebuild is running; wait for it to end or stop it")
-        yield
+        try:
+            yield
+        finally:
+            # Not left to the end of the connection: the server notices that a little later.
+            if not connection.closed:
+                connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _make_tables(database: Database, beside: Database) -> tuple[int, int]:
@@ -400,6 +405,8 @@ def _swap(
                 connection.execute(
                     sql.SQL("ALTER TABLE {}.{} SET SCHEMA {}").format(new, name, live)
                 )
+            # The fresh schema has no such table, so this is the live one.
+            note_meaning(connection, runner.meaning)
             if stepped.position > live_position:
                 tracking.move(connection, stepped.position)
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(new))

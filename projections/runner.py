@@ -113,6 +113,8 @@ class Runner:
     meaning: Meaning
     page: int = PAGE
     views: Sequence[View] = ALL_VIEWS
+    knows_meaning: bool = False
+    """Whether it has been compared with what the tables were built with; a rebuild need not."""
     _tracking: ViewTracking = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,6 +134,8 @@ class Runner:
         page = read_page(connection, position, limit)
         if not page.facts:
             return Stepped(position=position)
+        if not self.knows_meaning:
+            self._compare_meaning(connection)
         changes = self._changes(connection, page)
         self._write(connection, changes)
         sums: feeds.FeedState = {}
@@ -184,6 +188,15 @@ class Runner:
                 for _ in listener.notifies(timeout=_STOP_CHECK_SECONDS, stop_after=1):
                     pass
             stepped = self.step()
+
+    def _compare_meaning(self, connection: Connection) -> None:
+        """Say so, once, when the tables were built under other policies or rules."""
+        self.knows_meaning = True
+        built = built_with(connection)
+        if built is None:
+            note_meaning(connection, self.meaning)
+        elif built != self.meaning.fingerprint:
+            log.warning("policies or rules changed; what is past is judged anew by a rebuild")
 
     # --- what changed -----------------------------------------------------------------------
 
@@ -340,6 +353,21 @@ class Runner:
             if change.journey.last_position
         }
         return list(kept), list(kept.values())
+
+
+def built_with(connection: Connection) -> str | None:
+    """The fingerprint of the meaning that the tables were built with; None before the first."""
+    row = connection.execute("SELECT fingerprint FROM projection_meaning").fetchone()
+    return None if row is None else str(row[0])
+
+
+def note_meaning(connection: Connection, meaning: Meaning) -> None:
+    """Write down what the tables are built with."""
+    connection.execute(
+        "INSERT INTO projection_meaning (fingerprint) VALUES (%s) "
+        "ON CONFLICT (only_row) DO UPDATE SET fingerprint = excluded.fingerprint",
+        [meaning.fingerprint],
+    )
 
 
 def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journey:

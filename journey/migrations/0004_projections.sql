@@ -7,6 +7,12 @@ CREATE TABLE projection_tracking (
 );
 INSERT INTO projection_tracking VALUES ('__migration__', 1);
 
+-- Which policies and rules the tables below were built with; a rebuild under others is due.
+CREATE TABLE projection_meaning (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    fingerprint text NOT NULL
+);
+
 -- Fold state of a journey (msgpack), so that the next touchpoint costs one fold step.
 CREATE TABLE journeys (
     candidate_id uuid PRIMARY KEY,

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from journey.database import Database
+from projections.contradictions.fold import compile_rules
+from projections.projection import Meaning
 from projections.rebuild import RebuildRunning, _only_one, rebuild
-from projections.runner import Runner
+from projections.runner import Runner, built_with
 from tests.support.builders import T0, a_log, days, statement, the_meaning
 
 MEANING = the_meaning()
@@ -91,3 +93,17 @@ def test_progress_ends_at_the_whole(database: Database) -> None:
         rebuild(database, MEANING, T0, jobs=jobs, progress=lambda *step: told.append(step))  # noqa: B023
         assert told[-1] == (50, 50)
         assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_changed_rules_ask_for_a_rebuild(database: Database) -> None:
+    """Tables built under other rules are known as such, until a rebuild judges the past anew."""
+    waiting(database)
+    fewer = Meaning(MEANING.policies, compile_rules((), MEANING.policies.calendars))
+    with database.connect() as connection:
+        assert built_with(connection) == MEANING.fingerprint != fewer.fingerprint
+    rebuild(database, fewer, T0, dry_run=True)
+    with database.connect() as connection:
+        assert built_with(connection) == MEANING.fingerprint
+    rebuild(database, fewer, T0)
+    with database.connect() as connection:
+        assert built_with(connection) == fewer.fingerprint
