@@ -31,6 +31,15 @@ _MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
 _MIGRATION_LOCK = 0x6A6F75726E
 
 
+def settled(table: str) -> str:
+    """SQL that is true of a row which no running transaction, ours included, can still take back.
+
+    Only such a row may be remembered beyond the transaction that read it.
+    """
+    horizon = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint %% 4294967296"
+    return f"({table}.xmin::text::bigint < {horizon})"
+
+
 @dataclass
 class Database:
     """A tenant's schema on a server.

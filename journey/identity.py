@@ -18,7 +18,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
 from journey.arrays import ByteaArray, TextArray, UuidArray, use_arrays
-from journey.database import Connection
+from journey.database import Connection, settled
 from journey.vault import Vault
 from schemas.identifiers import PersonKey
 
@@ -146,15 +146,17 @@ class Identity:
         if asked:
             use_arrays(connection)
             rows = connection.execute(
-                "SELECT namespace, fingerprint, candidate_id FROM identity_keys "
+                f"SELECT namespace, fingerprint, candidate_id, {settled('identity_keys')} "
+                "FROM identity_keys "
                 "JOIN unnest(%b, %b) AS asked (namespace, fingerprint) "
                 "USING (namespace, fingerprint)",
                 [TextArray.of([k[0] for k in asked]), ByteaArray.of([k[1] for k in asked])],
                 binary=True,
             )
-            for namespace, fingerprint, candidate_id in rows:
+            for namespace, fingerprint, candidate_id, is_settled in rows:
                 found[(namespace, fingerprint)] = candidate_id
-                self._remember((namespace, fingerprint), candidate_id)
+                if is_settled:
+                    self._remember((namespace, fingerprint), candidate_id)
         return found
 
     def _attach(self, connection: Connection, fresh: dict[Key, UUID]) -> dict[Key, UUID]:

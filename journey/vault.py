@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from journey.arrays import ByteaArray, UuidArray, use_arrays
-from journey.database import Connection, Database
+from journey.database import Connection, Database, settled
 from journey.errors import ConfigurationError, KeyDestroyed, WrongMasterKey
 from schemas.personal import Personal
 
@@ -105,11 +105,17 @@ class Vault:
 
     def _load(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
         rows = connection.execute(
-            "SELECT candidate_id, wrapped_key FROM person_keys WHERE candidate_id = ANY(%b)",
+            f"SELECT candidate_id, wrapped_key, {settled('person_keys')} FROM person_keys "
+            "WHERE candidate_id = ANY(%b)",
             [UuidArray.of([candidate.bytes for candidate in candidates])],
             binary=True,
         )
-        return {row[0]: self._remember(row[0], self._unwrap(row[0], row[1])) for row in rows}
+        opened = {}
+        for candidate_id, wrapped, is_settled in rows:
+            opened[candidate_id] = key = self._unwrap(candidate_id, wrapped)
+            if is_settled:
+                self._remember(candidate_id, key)
+        return opened
 
     def _create(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
         # Sorted, so that two processes that make the same keys wait for each other in one order.
@@ -169,11 +175,10 @@ class Vault:
                 "set JOURNEY_MASTER_KEY to the one this database was made with"
             ) from None
 
-    def _remember(self, candidate_id: UUID, key: AESGCM) -> AESGCM:
+    def _remember(self, candidate_id: UUID, key: AESGCM) -> None:
         self._keys[candidate_id] = key
         if len(self._keys) > _CACHED_KEYS:
             self._keys.popitem(last=False)
-        return key
 
 
 def _derive(master: bytes, purpose: bytes) -> bytes:

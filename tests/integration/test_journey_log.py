@@ -251,3 +251,21 @@ def test_the_master_key_is_made_once_and_private(tmp_path: Path) -> None:
         master_key(None, tmp_path, embedded=False)
     with pytest.raises(ConfigurationError, match="32 bytes"):
         master_key("c2hvcnQ=", tmp_path, embedded=False)
+
+
+def test_what_was_rolled_back_is_not_remembered(database: Database) -> None:
+    """Keys made in a transaction that came to nothing are made again, and open what they seal."""
+    log = a_log(database, master=MASTER)
+    said = [
+        statement("message_sent", days(n), person="9", personal=Personal(name="Ada"))
+        for n in range(3)
+    ]
+    with contextlib.suppress(ZeroDivisionError), database.transaction() as connection:
+        log.record(said[:1], connection)
+        log.record(said[1:2], connection)
+        raise ZeroDivisionError
+    candidate = log.put_statements(said[2:]).candidates[0]
+    assert log.find("greenhouse:candidate/9") == candidate
+    (touchpoint,) = log.history(candidate)
+    fresh = Vault(MASTER)
+    assert fresh.unseal(database, candidate, touchpoint.personal or "") == Personal(name="Ada")
