@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from journey.database import open_database
 from tests.support.postgres import Postgres, a_postgres
 from tests.support.processes import Process, Sender, processes
 from tests.support.truth import (
+    FULL,
     a_chance,
     alerted,
     assert_each_once,
@@ -22,6 +24,7 @@ from tests.support.truth import (
 )
 
 STOPS = 3
+FLAPS = 20 if FULL else 6
 MOST_DELIVERIES = 20_000
 AWAY_AND_BACK = {
     "receiver": (
@@ -68,14 +71,42 @@ def test_stopped_and_started_mid_stream_nothing_is_lost(postgres: Postgres) -> N
                 running[name].says(back, stop)
         sender.has_sent(20)
         sender.stop()
-        caught_up(database)
-        alerted(database)
+        caught_up(database, started)
+        alerted(database, started)
         for name, process in running.items():
             assert process.end() == 0, process.tail
             assert_it_said_so_once_each_time(process, *AWAY_AND_BACK[name])
         print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
     assert sender.answers.keys() == {200, 503}
     assert {answer.get("retry-after") for answer in sender.refusals} == {"10"}
+    assert_each_once(database, sender.accepted, told)
+    assert_no_gaps(database)
+    assert_views_are_what_a_rebuild_makes(database)
+    assert_every_deadline_was_told(database)
+    database.close()
+
+
+def test_a_server_that_comes_and_goes_at_random_moments(postgres: Postgres) -> None:
+    """Stopped either way, in the middle of commits, started at once: serve lives through it all."""
+    chance, seed = a_chance()
+    told = deliveries(MOST_DELIVERIES, seed)
+    database = open_database(Path("unused"), postgres.url, "flapping")
+    with processes(database) as started, Sender(told, rate=40) as sender:
+        serving = started.start("serve")
+        sender.to(serving)
+        sender.has_sent(10)
+        for _ in range(FLAPS):
+            # A random moment of the work, whatever each process is at.
+            time.sleep(chance.uniform(0, 1.0))
+            postgres.stop(chance.choice(("immediate", "fast")))
+            postgres.start()
+        sender.has_sent(20)
+        sender.stop()
+        caught_up(database, started)
+        alerted(database, started)
+        assert serving.end() == 0, serving.tail
+        print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
+    assert sender.answers.keys() <= {200, 503}
     assert_each_once(database, sender.accepted, told)
     assert_no_gaps(database)
     assert_views_are_what_a_rebuild_makes(database)

@@ -44,7 +44,7 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
                 sender.to(running["receiver"])
         sender.has_sent(50)
         sender.stop()
-        caught_up(database)
+        caught_up(database, started)
         for process in running.values():
             assert process.end() == 0, process.tail
         print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
@@ -73,7 +73,7 @@ def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
         pairs[2].kill()
         sender.has_sent(200)
         sender.stop()
-        caught_up(database)
+        caught_up(database, started)
         for process in (receiver, pairs[1], pairs[3]):
             assert process.end() == 0, process.tail
     assert_each_once(database, sender.accepted, told)

@@ -39,7 +39,7 @@ def test_the_same_delivery_fifty_times_from_eight_threads(database: Database) ->
         url = f"http://127.0.0.1:{serving.says('listening')['port']}/webhooks/{told.connection}"
         with ThreadPoolExecutor(THREADS) as threads, httpx.Client(trust_env=False) as client:
             answers = list(threads.map(lambda _: post(client, url, told), range(TIMES)))
-        caught_up(database)
+        caught_up(database, started)
         assert serving.end() == 0
     assert answers == [200] * TIMES
     assert in_the_log(database) == dict.fromkeys(expected([told]), 1)
@@ -71,7 +71,7 @@ def test_told_to_end_in_mid_stream_it_ends_soon_and_loses_nothing(database: Data
         serving = started.start("serve")
         sender.to(serving)
         sender.stop()
-        caught_up(database)
+        caught_up(database, started)
         assert serving.end() == 0, serving.tail
     assert_each_once(database, sender.accepted, told)
     assert_no_gaps(database)

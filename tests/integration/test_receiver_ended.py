@@ -1,4 +1,4 @@
-"""A receiver that is told to end, or is killed: what it accepted is kept."""
+"""A receiver that is told to end: what it accepted is kept. Killed: test_faults_kills.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
-import random
 import signal
 import threading
 import time
@@ -101,13 +100,3 @@ def test_told_to_end_it_answers_what_it_has_and_writes_what_waits(
     assert pipe.poll(5)
     assert pipe.recv() == "ended in order"
     assert process.exitcode == 0
-
-
-@pytest.mark.fault
-def test_killed_at_a_random_moment_it_loses_nothing_it_accepted(database: Database) -> None:
-    """SIGKILL, twenty times: a success code was only sent after its commit."""
-    seed = int(os.environ.get("JOURNEY_TEST_SEED", "0")) or random.randrange(1 << 32)
-    print("seed", seed)
-    chance = random.Random(seed)
-    for _ in range(20):
-        _end_while_sending(database, signal.SIGKILL, chance.random() / 2)

@@ -44,6 +44,7 @@ class Process:
 
     def __init__(self, arguments: tuple[str, ...], environment: dict[str, str], folder: Path):
         self.arguments = arguments
+        self.awaited = False
         self._said = folder / "stdout"
         self._logged = folder / "stderr"
         with self._said.open("wb") as said, self._logged.open("wb") as logged:
@@ -103,6 +104,7 @@ class Process:
 
     def wait(self, seconds: float = 30.0) -> int:
         """Wait until it ends by itself; returns the exit code."""
+        self.awaited = True
         return self._process.wait(seconds)
 
     @property
@@ -152,6 +154,12 @@ class Processes:
         process = self.start("run", name)
         process.says("started")
         return process
+
+    def live(self) -> bool:
+        """True, or fails with the log of one that ended without being asked to."""
+        for process in self._started:
+            assert process.awaited or not process.ended, f"{process} ended: {process.tail}"
+        return True
 
     def end_all(self) -> None:
         """SIGKILL to whatever still runs."""

@@ -18,7 +18,7 @@ from journey.clock import SystemClock
 from journey.database import Database
 from projections.rebuild import TABLES, rebuild
 from tests.support.builders import the_meaning
-from tests.support.processes import until
+from tests.support.processes import Processes, until
 
 CONNECTION = Connection(name=CONNECTION_NAME, source="greenhouse", secrets=(SECRET,))
 LONG_AGO = datetime(1990, 1, 1, tzinfo=UTC)
@@ -60,14 +60,17 @@ def one(database: Database, query: str, *parameters: Any) -> Any:
     return rows(database, query, *parameters)[0][0]
 
 
-def caught_up(database: Database, seconds: float = 60.0) -> None:
+def caught_up(database: Database, by: Processes, seconds: float = 60.0) -> None:
     """Wait until nothing is pending and the views have read the whole log."""
     until(
-        lambda: one(
-            database,
-            "SELECT NOT EXISTS (SELECT FROM deliveries WHERE status = 'pending') AND "
-            "(SELECT position FROM log_head) = coalesce((SELECT notification_id FROM "
-            "projection_tracking WHERE application_name = 'projections'), 0)",
+        lambda: (
+            by.live()
+            and one(
+                database,
+                "SELECT NOT EXISTS (SELECT FROM deliveries WHERE status = 'pending') AND "
+                "(SELECT position FROM log_head) = coalesce((SELECT notification_id FROM "
+                "projection_tracking WHERE application_name = 'projections'), 0)",
+            )
         ),
         "everything is ingested and projected",
         seconds,
@@ -111,14 +114,17 @@ def assert_views_are_what_a_rebuild_makes(database: Database) -> None:
     assert live["applications"]
 
 
-def alerted(database: Database, seconds: float = 60.0) -> None:
+def alerted(database: Database, by: Processes, seconds: float = 60.0) -> None:
     """Wait until the sweeper has nothing due, nothing to check, and every message is sent."""
     until(
-        lambda: one(
-            database,
-            "SELECT NOT EXISTS (SELECT FROM deadlines WHERE due_at <= now()) "
-            "AND NOT EXISTS (SELECT FROM alert_checks) "
-            "AND NOT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)",
+        lambda: (
+            by.live()
+            and one(
+                database,
+                "SELECT NOT EXISTS (SELECT FROM deadlines WHERE due_at <= now()) "
+                "AND NOT EXISTS (SELECT FROM alert_checks) "
+                "AND NOT EXISTS (SELECT FROM outbox WHERE sent_at IS NULL)",
+            )
         ),
         "every alert is raised and sent",
         seconds,
