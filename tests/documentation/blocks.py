@@ -8,12 +8,15 @@ normalised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -58,21 +61,37 @@ def run(commands: list[Block], folder: Path, environment: Mapping[str, str]) -> 
     script = "set -euo pipefail\n" + "".join(
         f"printf '{_MARK}{block.line}\\n'\n{block.text}" for block in commands
     )
-    ended = subprocess.run(
+    shell = subprocess.Popen(
         [shutil.which("bash") or "bash", "-c", script],
         cwd=folder,
         env=dict(environment),
-        capture_output=True,
-        timeout=180,
-        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    said = ended.stdout.decode()
-    assert ended.returncode == 0, said[-2000:] + ended.stderr.decode()[-2000:]
+    try:
+        out, complaints = shell.communicate(timeout=180)
+    finally:
+        # What a block left in the background ends with the run, also with one that failed.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGTERM)
+    said = out.decode()
+    assert shell.returncode == 0, said[-2000:] + complaints.decode()[-2000:]
     printed = {}
     for part in said.split(_MARK)[1:]:
         line, _, text = part.partition("\n")
         printed[int(line)] = text
     return printed
+
+
+@contextlib.contextmanager
+def own_folder(name: str) -> Iterator[Path]:
+    """A folder for a run, gone afterwards. Not pytest's: PostgreSQL runs as another user there."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment_of(folder: Path, **more: str) -> dict[str, str]:

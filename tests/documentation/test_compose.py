@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import yaml
 
 from consumers.processes import PROCESSES
 from consumers.settings import SETTINGS
-from tests.documentation.blocks import ROOT, environment_of
+from tests.documentation.blocks import ROOT, environment_of, own_folder
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
@@ -36,11 +33,10 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
 
 
 @pytest.fixture(scope="module")
-def doctored() -> Iterator[str]:
+def doctored() -> str:
     """What `journey doctor --json` says of a new installation."""
-    folder = Path(tempfile.mkdtemp(prefix="compose-"))
-    yield shell("journey doctor --json", folder).stdout.decode()
-    shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("compose") as folder:
+        return shell("journey doctor --json", folder).stdout.decode()
 
 
 def test_there_is_a_service_for_every_process() -> None:

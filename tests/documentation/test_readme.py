@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +15,7 @@ from tests.documentation.blocks import (
     difference,
     environment_of,
     expectations,
+    own_folder,
     run,
 )
 
@@ -31,11 +28,10 @@ def as_run(block: Block) -> Block:
 
 
 @pytest.fixture(scope="module")
-def printed() -> Iterator[dict[int, str]]:
-    folder = Path(tempfile.mkdtemp(prefix="readme-"))
+def printed() -> dict[int, str]:
     commands = [as_run(block) for block in blocks(README) if block.language == "bash"]
-    yield run(commands, folder, environment_of(folder))
-    shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("readme") as folder:
+        return run(commands, folder, environment_of(folder))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +15,7 @@ from tests.documentation.blocks import (
     difference,
     environment_of,
     expectations,
+    own_folder,
     run,
 )
 
@@ -56,17 +54,17 @@ def as_run(block: Block, port: int) -> Block:
 
 
 @pytest.fixture(scope="module")
-def printed() -> Iterator[dict[int, str]]:
+def printed() -> dict[int, str]:
     for tool in ("bash", "curl", "openssl"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed, and the page uses it")
-    folder, port = Path(tempfile.mkdtemp(prefix="start-")), free_port()
+    port = free_port()
     commands = [as_run(block, port) for block in blocks(PAGE) if block.language == "bash"]
-    environment = environment_of(folder, JOURNEY_PORT=str(port))
-    # The page relies on the default.
-    del environment["JOURNEY_HOME"]
-    yield run(commands, folder, environment)
-    shutil.rmtree(folder, ignore_errors=True)
+    with own_folder("start") as folder:
+        environment = environment_of(folder, JOURNEY_PORT=str(port))
+        # The page relies on the default.
+        del environment["JOURNEY_HOME"]
+        return run(commands, folder, environment)
 
 
 @pytest.mark.parametrize(
