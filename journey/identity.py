@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar
 from uuid import UUID
 
 import phonenumbers
@@ -29,16 +30,18 @@ _NORMALISED = ("email", "phone")
 Key = tuple[str, bytes]
 """Namespace and fingerprint."""
 
+_Named = TypeVar("_Named", Key, tuple[PersonKey, ...])
+
 
 @dataclass(slots=True)
 class Resolved:
-    """Whose each statement is, and which candidates turned out to be one person.
+    """Whose each statement is, and which statements name more than one candidate.
 
-    `merges`: (survivor, absorbed, index of the statement that shows it), in order.
+    `shared`: (index of the statement, its candidates, the strongest key's first).
     """
 
     candidates: list[UUID] = field(default_factory=list)
-    merges: list[tuple[UUID, UUID, int]] = field(default_factory=list)
+    shared: list[tuple[int, list[UUID]]] = field(default_factory=list)
 
 
 class Identity:
@@ -48,6 +51,8 @@ class Identity:
         self._vault = vault
         self._phone_region = phone_region
         self._known: OrderedDict[Key, UUID] = OrderedDict()
+        # People whose keys all lead to one candidate, for good: they need no look at any key.
+        self._people: OrderedDict[tuple[PersonKey, ...], UUID] = OrderedDict()
 
     def resolve(
         self,
@@ -62,18 +67,54 @@ class Identity:
         id derived from their first key, so that two processes make the same one. Three
         statements for any number of people, two when every key is known.
         """
-        keyed = [(self._keys(person), self._keys(same) if same else []) for person, same in people]
-        if not all(keys for keys, _ in keyed):
+        candidates: list[UUID | None] = [
+            None if same else self._people.get(person) for person, same in people
+        ]
+        open_ = [
+            (index, self._keys(people[index][0]), self._keys(people[index][1]))
+            for index, candidate in enumerate(candidates)
+            if candidate is None
+        ]
+        resolved = Resolved(candidates)  # type: ignore[arg-type]  # the open ones follow
+        if not open_:
+            return resolved
+        if not all(keys for _, keys, _ in open_):
             raise ValueError("a statement names no person; give it at least one person key")
-        known = self._look_up(connection, {k for pair in keyed for keys in pair for k in keys})
+        known = self._look_up(connection, {k for _, *pair in open_ for keys in pair for k in keys})
         fresh: dict[Key, UUID] = {}
-        for pair in keyed:
+        for _, *pair in open_:
             for group in pair:
                 if not all(key in known for key in group):
                     self._assign(group, known, fresh)
         if fresh:
             known |= self._attach(connection, fresh)
-        return self._conclude(connection, keyed, known)
+        for index, keys, same in open_:
+            distinct = list(dict.fromkeys([known[key] for key in (*keys, *same)]))
+            resolved.candidates[index] = distinct[0]
+            if len(distinct) > 1:
+                resolved.shared.append((index, distinct))
+            elif not same and all(key in self._known for key in keys):
+                _remember(self._people, people[index][0], distinct[0])
+        return resolved
+
+    def merges(
+        self, connection: Connection, shared: list[tuple[int, list[UUID]]]
+    ) -> list[tuple[UUID, UUID, int]]:
+        """(survivor, absorbed, index of the statement that shows it) for each new merge, in order.
+
+        Takes the writers' lock, so that two processes never merge the same people two ways.
+        """
+        if not shared:
+            return []
+        connection.execute("SELECT FROM log_head FOR UPDATE")
+        forest = Forest.load(connection, {c for _, group in shared for c in group})
+        found = []
+        for index, (survivor, *others) in shared:
+            for other in others:
+                edge = forest.merge(survivor, other)
+                if edge is not None:
+                    found.append((*edge, index))
+        return found
 
     def _assign(self, keys: list[Key], known: dict[Key, UUID], fresh: dict[Key, UUID]) -> None:
         candidate = next((known[key] for key in keys if key in known), None)
@@ -82,32 +123,6 @@ class Identity:
         for key in keys:
             if key not in known:
                 known[key] = fresh[key] = candidate
-
-    def _conclude(
-        self,
-        connection: Connection,
-        keyed: list[tuple[list[Key], list[Key]]],
-        known: dict[Key, UUID],
-    ) -> Resolved:
-        resolved = Resolved()
-        several: list[tuple[int, list[UUID]]] = []
-        for index, (keys, same) in enumerate(keyed):
-            first = known[keys[0]]
-            resolved.candidates.append(first)
-            if len(keys) + len(same) > 1:
-                others = {known[key] for key in (*keys, *same)}
-                if len(others) > 1:
-                    several.append(
-                        (index, list(dict.fromkeys(map(known.__getitem__, keys + same))))
-                    )
-        if several:
-            forest = Forest.load(connection, {c for _, group in several for c in group})
-            for index, (survivor, *rest) in several:
-                for other in rest:
-                    edge = forest.merge(survivor, other)
-                    if edge is not None:
-                        resolved.merges.append((*edge, index))
-        return resolved
 
     def _keys(self, person: tuple[PersonKey, ...]) -> list[Key]:
         fingerprint = self._vault.fingerprint
@@ -156,7 +171,7 @@ class Identity:
             for namespace, fingerprint, candidate_id, is_settled in rows:
                 found[(namespace, fingerprint)] = candidate_id
                 if is_settled:
-                    self._remember((namespace, fingerprint), candidate_id)
+                    _remember(self._known, (namespace, fingerprint), candidate_id)
         return found
 
     def _attach(self, connection: Connection, fresh: dict[Key, UUID]) -> dict[Key, UUID]:
@@ -176,11 +191,6 @@ class Identity:
         theirs = {key for key in keys if key not in ours}
         # Another process was first with these; its word stands.
         return self._look_up(connection, theirs) if theirs else {}
-
-    def _remember(self, key: Key, candidate_id: UUID) -> None:
-        self._known[key] = candidate_id
-        if len(self._known) > _CACHED_KEYS:
-            self._known.popitem(last=False)
 
 
 @dataclass(slots=True)
@@ -228,6 +238,12 @@ class Forest:
             return None
         self.parents[below] = top
         return top, below
+
+
+def _remember(cache: OrderedDict[_Named, UUID], key: _Named, candidate_id: UUID) -> None:
+    cache[key] = candidate_id
+    if len(cache) > _CACHED_KEYS:
+        cache.popitem(last=False)
 
 
 def _hexed(key: Key) -> tuple[str, str]:

@@ -94,7 +94,7 @@ class JourneyLog(Application[UUID]):
         events = self._sealed(connection, statements, resolved.candidates, utc_text(now))
         merges = [
             (survivor, absorbed, _merged(survivor, absorbed, statements[index], now))
-            for survivor, absorbed, index in resolved.merges
+            for survivor, absorbed, index in self.identity.merges(connection, resolved.shared)
         ]
         events += [_event(survivor, merged, now) for survivor, _, merged in merges]
         appended = append(connection, events)

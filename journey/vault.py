@@ -79,7 +79,8 @@ class Vault:
         key = _derive(master, b"fingerprint").ljust(64, b"\x00")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key)).copy
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key)).copy
-        self._keys: OrderedDict[UUID, AESGCM] = OrderedDict()
+        # By the id as a number, which is hashed in C.
+        self._keys: OrderedDict[int, AESGCM] = OrderedDict()
 
     def fingerprint(self, namespace: str, value: str) -> bytes:
         """16 bytes that stand for a key of a person and tell nothing about it without ours."""
@@ -93,9 +94,15 @@ class Vault:
         self, connection: Connection, candidates: Iterable[UUID]
     ) -> Mapping[UUID, AESGCM]:
         """The data keys of these candidates, made where there is none yet, in two statements."""
-        wanted = set(candidates)
-        missing = [candidate for candidate in wanted if candidate not in self._keys]
-        found = {c: self._keys[c] for c in wanted if c in self._keys}
+        cached = self._keys
+        found: dict[UUID, AESGCM] = {}
+        missing: list[UUID] = []
+        for candidate in set(candidates):
+            key = cached.get(candidate.int)
+            if key is None:
+                missing.append(candidate)
+            else:
+                found[candidate] = key
         if missing:
             use_arrays(connection)
             found |= self._load(connection, missing)
@@ -176,7 +183,7 @@ class Vault:
             ) from None
 
     def _remember(self, candidate_id: UUID, key: AESGCM) -> None:
-        self._keys[candidate_id] = key
+        self._keys[candidate_id.int] = key
         if len(self._keys) > _CACHED_KEYS:
             self._keys.popitem(last=False)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 from uuid import UUID, uuid5
 
 CandidateId = NewType("CandidateId", UUID)
@@ -18,8 +17,7 @@ DeliveryId = NewType("DeliveryId", str)
 _TOUCHPOINT_NAMESPACE = UUID("7c1f6f0e-53a3-5d0b-9a51-0c8b4a0e7d11")
 
 
-@dataclass(frozen=True, slots=True)
-class PersonKey:
+class PersonKey(NamedTuple):
     """How one source names a person: `PersonKey("greenhouse:candidate", "123")`.
 
     `email` and `phone` are the two namespaces that several sources share; their values are
