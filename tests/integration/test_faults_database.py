@@ -25,7 +25,7 @@ from tests.support.truth import (
 
 STOPS = 3
 FLAPS = 20 if FULL else 6
-MOST_DELIVERIES = 20_000
+MOST_DELIVERIES = 4_000
 AWAY_AND_BACK = {
     "receiver": (
         "deliveries cannot be stored; senders are told to try again",
@@ -56,11 +56,11 @@ def test_stopped_and_started_mid_stream_nothing_is_lost(postgres: Postgres) -> N
     chance, seed = a_chance()
     told = deliveries(MOST_DELIVERIES, seed)
     database = open_database(Path("unused"), postgres.url, "stopped")
-    with processes(database) as started, Sender(told, rate=40) as sender:
-        running = {name: started.run(name) for name in AWAY_AND_BACK}
+    with processes(database) as started, Sender(told, rate=25) as sender:
+        running = started.run_all(AWAY_AND_BACK)
         sender.to(running["receiver"])
         for stop in range(1, STOPS + 1):
-            sender.has_sent(chance.randrange(10, 60))
+            sender.has_sent(chance.randrange(5, 40))
             refused = len(sender.refusals)
             postgres.stop("immediate")
             for name, (away, _) in AWAY_AND_BACK.items():
@@ -91,7 +91,7 @@ def test_a_server_that_comes_and_goes_at_random_moments(postgres: Postgres) -> N
     chance, seed = a_chance()
     told = deliveries(MOST_DELIVERIES, seed)
     database = open_database(Path("unused"), postgres.url, "flapping")
-    with processes(database) as started, Sender(told, rate=40) as sender:
+    with processes(database) as started, Sender(told, rate=25) as sender:
         serving = started.start("serve")
         sender.to(serving)
         sender.has_sent(10)

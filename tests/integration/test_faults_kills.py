@@ -19,9 +19,9 @@ from tests.support.truth import (
 )
 
 KILLS = 20
-MOST_DELIVERIES = 20_000
+MOST_DELIVERIES = 6_000
 WORKED = {"ingest": "deliveries ingested", "project": "projected"}
-LONGEST_SECONDS = 0.5
+LONGEST_SECONDS = 0.4
 """A process is let live so long at most, counted from the moment it begins to work."""
 
 pytestmark = pytest.mark.fault
@@ -33,7 +33,7 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
     chance, seed = a_chance()
     told = deliveries(MOST_DELIVERIES, seed)
     with processes(database) as started, Sender(told, rate=80) as sender:
-        running = {name: started.run(name) for name in ("receiver", "ingest", "project")}
+        running = started.run_all(("receiver", "ingest", "project"))
         sender.to(running["receiver"])
         sender.has_sent(10)
         for _ in range(KILLS):

@@ -168,10 +168,10 @@ def test_beside_running_processes_readers_never_see_a_gap(database: Database) ->
     """Deliveries stream in, the views live on, and what is counted only grows."""
     _, seed = a_chance()
     filled(database, seed, TOUCHPOINTS // 2)
-    told = deliveries(20_000, seed)
+    told = deliveries(6_000, seed)
     with processes(database) as started, Sender(told, rate=100) as sender:
-        running = [started.run(name) for name in ("receiver", "ingest", "project")]
-        sender.to(running[0])
+        running = started.run_all(("receiver", "ingest", "project"))
+        sender.to(running["receiver"])
         sender.has_sent(20)
         before = one(database, "SELECT count(*) FROM applications")
         with a_reader(database) as counts:
@@ -179,7 +179,7 @@ def test_beside_running_processes_readers_never_see_a_gap(database: Database) ->
             sender.has_sent(20)
         sender.stop()
         caught_up(database, started)
-        for process in running:
+        for process in running.values():
             assert process.end() == 0, process.tail
     assert len(counts) > 100
     assert counts == sorted(counts)

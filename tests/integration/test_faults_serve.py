@@ -56,7 +56,7 @@ def post(client: httpx.Client, url: str, told: Delivery) -> int:
 def test_told_to_end_in_mid_stream_it_ends_soon_and_loses_nothing(database: Database) -> None:
     """SIGTERM: exit code 0 within seconds, again and again, and what it accepted is there."""
     chance, seed = a_chance()
-    told = deliveries(20_000, seed)
+    told = deliveries(4_000, seed)
     with processes(database) as started, Sender(told) as sender:
         for _ in range(ENDS):
             serving = started.start("serve")

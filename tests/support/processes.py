@@ -155,6 +155,13 @@ class Processes:
         process.says("started")
         return process
 
+    def run_all(self, names: Iterable[str]) -> dict[str, Process]:
+        """`run` for each of these, side by side."""
+        started = {name: self.start("run", name) for name in names}
+        for process in started.values():
+            process.says("started")
+        return started
+
     def live(self) -> bool:
         """True, or fails with the log of one that ended without being asked to."""
         for process in self._started:
