@@ -25,9 +25,9 @@ from journey.storage import (
     NewEvent,
     TouchpointMapper,
     append,
+    stamp_of,
     stamped_state,
     touchpoint_of,
-    utc_text,
 )
 from journey.vault import Vault
 from schemas.event import Moment, Touchpoint
@@ -91,7 +91,7 @@ class JourneyLog(Application[UUID]):
             connection, [(statement.person, statement.same_as) for statement in statements]
         )
         now = self.clock.now().astimezone(UTC)
-        events = self._sealed(connection, statements, resolved.candidates, utc_text(now))
+        events = self._sealed(connection, statements, resolved.candidates, stamp_of(now))
         merges = [
             (survivor, absorbed, _merged(survivor, absorbed, statements[index], now))
             for survivor, absorbed, index in self.identity.merges(connection, resolved.shared)
@@ -120,7 +120,7 @@ class JourneyLog(Application[UUID]):
         connection: Connection,
         statements: Sequence[Statement],
         candidates: Sequence[UUID],
-        recorded_at: str,
+        stamp: bytes,
     ) -> list[NewEvent]:
         paired = list(zip(statements, candidates, strict=True))
         keys = self.vault.open_keys(
@@ -131,18 +131,16 @@ class JourneyLog(Application[UUID]):
                 candidate,
                 said.touchpoint.touchpoint_id,
                 said.touchpoint.TOPIC,
-                partial(self._state, said, candidate, keys.get(candidate), recorded_at),
+                partial(self._state, said, candidate, keys.get(candidate), stamp),
             )
             for said, candidate in paired
         ]
 
-    def _state(
-        self, said: Statement, candidate: UUID, key: AESGCM | None, recorded_at: str
-    ) -> bytes:
+    def _state(self, said: Statement, candidate: UUID, key: AESGCM | None, stamp: bytes) -> bytes:
         if key is None or said.personal is None:
-            return stamped_state(said.touchpoint, recorded_at, None)
+            return stamped_state(said.touchpoint, stamp)
         sealed = self.vault.seal(key, candidate, said.personal)
-        return stamped_state(said.touchpoint, recorded_at, sealed)
+        return stamped_state(said.touchpoint, stamp, sealed)
 
     def unmerge(self, released: UUID, connection: Connection, *, by: str) -> bool:
         """Take a merge back: `released` is a journey of its own again. False if it was none."""
@@ -277,7 +275,7 @@ def _merged(survivor: UUID, absorbed: UUID, shown_by: Statement, now: datetime) 
 
 
 def _event(candidate_id: UUID, touchpoint: Touchpoint, now: datetime) -> NewEvent:
-    state = stamped_state(touchpoint, utc_text(now), None)
+    state = stamped_state(touchpoint, stamp_of(now))
     return NewEvent(candidate_id, touchpoint.touchpoint_id, touchpoint.TOPIC, state)
 
 

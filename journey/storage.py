@@ -95,19 +95,21 @@ def state_of(touchpoint: Touchpoint) -> bytes:
     return touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_defaults=True)
 
 
-def stamped_state(touchpoint: Touchpoint, recorded_at: str, personal: str | None) -> bytes:
+def stamped_state(touchpoint: Touchpoint, stamp: bytes, sealed: bytes | None = None) -> bytes:
     """`state_of` with `recorded_at` and the sealed field filled in, without a copy of the model.
 
-    Both are text that JSON needs no escaping for (a UTC time, base64).
+    `stamp` is what `stamp_of` makes of the moment, once for a whole batch; `sealed` is base64,
+    which JSON needs no escaping for.
     """
-    state = state_of(touchpoint)
-    if personal is None:
-        return b'%b,"recorded_at":"%b"}' % (state[:-1], recorded_at.encode())
-    return b'%b,"recorded_at":"%b","personal":"%b"}' % (
-        state[:-1],
-        recorded_at.encode(),
-        personal.encode(),
-    )
+    state = state_of(touchpoint)[:-1]
+    if sealed is None:
+        return b"".join((state, stamp, b"}"))
+    return b"".join((state, stamp, b',"personal":"', sealed, b'"}'))
+
+
+def stamp_of(recorded_at: datetime) -> bytes:
+    """The part of a state that says when it was recorded (UTC)."""
+    return b',"recorded_at":"%bZ"' % recorded_at.replace(tzinfo=None).isoformat().encode()
 
 
 def touchpoint_of(candidate_id: UUID, version: int, topic: str, state: bytes) -> Touchpoint:
@@ -294,11 +296,6 @@ def _rows(
             rows = []
     rows.append(_COPY_TRAILER)
     yield b"".join(rows)
-
-
-def utc_text(moment: datetime) -> str:
-    """A UTC time as the log writes it: ISO 8601 with `Z`."""
-    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 __all__ = ["Appended", "JourneyRecorder", "NewEvent", "TouchpointMapper", "append"]

@@ -79,6 +79,7 @@ class Vault:
         key = _derive(master, b"fingerprint").ljust(64, b"\x00")
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key)).copy
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key)).copy
+        self._made: dict[int, tuple[bytes, AESGCM]] = {}
         # By the id as a number, which is hashed in C.
         self._keys: OrderedDict[int, AESGCM] = OrderedDict()
 
@@ -119,37 +120,51 @@ class Vault:
         )
         opened = {}
         for candidate_id, wrapped, is_settled in rows:
-            opened[candidate_id] = key = self._unwrap(candidate_id, wrapped)
+            made = self._made.get(candidate_id.int)
+            if made is not None and made[0] == wrapped:
+                key = made[1]
+            else:
+                key = self._unwrap(candidate_id, wrapped)
+            opened[candidate_id] = key
             if is_settled:
+                self._made.pop(candidate_id.int, None)
                 self._remember(candidate_id, key)
         return opened
 
     def _create(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
         # Sorted, so that two processes that make the same keys wait for each other in one order.
         candidates.sort()
-        made = {candidate: os.urandom(_KEY_BYTES) for candidate in candidates}
+        made = [os.urandom(_KEY_BYTES) for _ in candidates]
+        wrapped = [self._wrap(c, key) for c, key in zip(candidates, made, strict=True)]
         rows = connection.execute(
             "INSERT INTO person_keys SELECT * FROM unnest(%b, %b) "
             "ON CONFLICT DO NOTHING RETURNING candidate_id",
             [
                 UuidArray.of([candidate.bytes for candidate in candidates]),
-                ByteaArray.of([self._wrap(candidate, made[candidate]) for candidate in candidates]),
+                ByteaArray.of(wrapped),
             ],
             binary=True,
         )
         ours = {row[0] for row in rows}
-        # Remembered only by the caller's batch: the transaction may yet roll back.
-        opened = {candidate: AESGCM(made[candidate]) for candidate in ours}
+        # Not remembered as theirs: the transaction may yet roll back. When the same wrapped key is
+        # read later, it need not be unwrapped again.
+        opened = {}
+        for candidate, key, sealed in zip(candidates, made, wrapped, strict=True):
+            if candidate in ours:
+                opened[candidate] = AESGCM(key)
+                self._made[candidate.int] = (sealed, opened[candidate])
+        if len(self._made) > _CACHED_KEYS:
+            self._made.clear()
         if theirs := [candidate for candidate in candidates if candidate not in ours]:
             opened |= self._load(connection, theirs)
         return opened
 
-    def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal) -> str:
-        """A token that only this person's key opens. Text, base64."""
+    def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal) -> bytes:
+        """A token that only this person's key opens, in base64."""
         nonce = os.urandom(_NONCE_BYTES)
         plain = personal.__pydantic_serializer__.to_json(personal, exclude_defaults=True)
         sealed = nonce + key.encrypt(nonce, plain, candidate_id.bytes)
-        return binascii.b2a_base64(sealed, newline=False).decode("ascii")
+        return binascii.b2a_base64(sealed, newline=False)
 
     def unseal(self, database: Database, candidate_id: UUID, token: str) -> Personal:
         """What was sealed. Raises KeyDestroyed after an erasure, WrongMasterKey."""
