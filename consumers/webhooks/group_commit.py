@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections import deque
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class GroupCommit:
         self._held_deliveries = 0
         self._held_bytes = 0
         self._closing = True
+        self._broken = False
         self._away = False
         self._away_until = 0.0
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -107,6 +109,7 @@ class GroupCommit:
         self._arrived = asyncio.Event()
         self._closing = False
         self._writer = self._loop.create_task(self._write(), name="group commit")
+        self._writer.add_done_callback(self._writer_ended)
 
     async def keep(self, arrival: Arrival) -> None:
         """Return when the arrival is committed. Raises Unavailable when it is not."""
@@ -127,8 +130,8 @@ class GroupCommit:
         await waiting.future
 
     async def close(self) -> None:
-        """Write what waits, then end the writer."""
-        if self._closing:
+        """Write what waits, then end the writer. Raises what the writer met, if it met a bug."""
+        if self._closing and not self._broken:
             return
         self._closing = True
         self._arrived.set()
@@ -153,6 +156,19 @@ class GroupCommit:
                     self._held_bytes -= waiting.size_bytes
                     waiting.fail(Unavailable("the delivery could not be stored"))
         await self._drop_connection()
+
+    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        """A writer that met a bug of ours ends the process: nothing would be stored any more."""
+        error = None if writer.cancelled() else writer.exception()
+        if error is None:
+            return
+        self._closing = self._broken = True
+        while self._queue:
+            self._queue.popleft().fail(Unavailable("the receiver is stopping"))
+        # What broke may be the log itself.
+        with contextlib.suppress(Exception):
+            log.error("the group commit stopped on an error", error=error_text(error))
+        os.kill(os.getpid(), signal.SIGTERM)
 
     async def _store(self, batch: list[_Waiting]) -> None:
         """Keep and commit a batch, and tell everyone in it."""

@@ -51,6 +51,9 @@ class ReceiverServer:
             factory = self._server.config.get_loop_factory()
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(self._serve(listening, port, ready))
+        if self._server.lifespan.error_occurred:
+            # uvicorn only logs it, and would end as if all were well.
+            raise RuntimeError("the receiver did not start or end in order")
 
     def stop(self) -> None:
         """Ask `run` to end."""

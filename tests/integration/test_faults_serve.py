@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from bench.deliveries import deliveries
 from consumers.ats_adapters.adapter import Delivery
-from journey.database import Database
-from tests.support.processes import Sender, processes
+from journey.database import Database, open_database
+from tests.support.postgres import a_postgres
+from tests.support.processes import COMMAND, ROOT, Sender, processes
 from tests.support.truth import (
+    CONNECTION,
     a_chance,
     assert_each_once,
     assert_no_gaps,
@@ -114,3 +120,29 @@ def test_a_process_that_meets_a_bug_of_ours_ends_them_all(database: Database, br
         assert all(line["error"] for line in said)
         kept = {str(row[0]) for row in rows(database, "SELECT delivery_id FROM deliveries")}
         assert sender.delivery_ids <= kept
+
+
+def test_a_receiver_that_cannot_store_any_more_does_not_stay() -> None:
+    """Its writer dies (the log it tells of a lost database is gone): it ends, with an error."""
+    with a_postgres() as postgres:
+        database = open_database(Path("unused"), postgres.url, "unheard")
+        with processes(database) as started:
+            receiver = subprocess.Popen(
+                [sys.executable, "-c", COMMAND, "run", "receiver"],
+                cwd=ROOT,
+                env=started.environment,
+                stderr=subprocess.PIPE,
+            )
+            try:
+                assert receiver.stderr is not None
+                line = next(line for line in receiver.stderr if b"listening" in line)
+                url = f"http://127.0.0.1:{json.loads(line)['port']}/webhooks/{CONNECTION.name}"
+                receiver.stderr.close()
+                postgres.stop("immediate")
+                with httpx.Client(trust_env=False) as client:
+                    assert post(client, url, deliveries(1, 1)[0]) == 503
+                assert receiver.wait(SECONDS_TO_END) > 0
+            finally:
+                receiver.kill()
+                receiver.wait()
+        database.close()

@@ -25,7 +25,7 @@ from journey.database import Database
 from tests.support.installations import environment_for
 
 ROOT = Path(__file__).parents[2]
-_COMMAND = "from consumers.cli import main; main()"
+COMMAND = "from consumers.cli import main; main()"
 _LOOK_SECONDS = 0.02
 _RETRY_SECONDS = 0.1
 
@@ -49,7 +49,7 @@ class Process:
         self._logged = folder / "stderr"
         with self._said.open("wb") as said, self._logged.open("wb") as logged:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND, *arguments],
+                [sys.executable, "-c", COMMAND, *arguments],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ class Processes:
         self._numbers = count(1)
         self._started: list[Process] = []
         prefix = f"JOURNEY_CONNECTION_{CONNECTION_NAME.upper()}"
-        self._environment = {
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("JOURNEY_")},
             **environment_for(database, home),
             f"{prefix}_SOURCE": "greenhouse",
@@ -145,7 +145,7 @@ class Processes:
         """Start `journey …` without waiting for anything."""
         folder = self._home / f"{next(self._numbers)}-{'-'.join(arguments[:2])}"
         folder.mkdir()
-        process = Process(arguments, self._environment, folder)
+        process = Process(arguments, self.environment, folder)
         self._started.append(process)
         return process
 
