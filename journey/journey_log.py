@@ -17,6 +17,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
 
 from journey.clock import Clock
+from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import UnknownCandidate
 from journey.identity import Identity
@@ -87,6 +88,10 @@ class JourneyLog(Application[UUID]):
         """
         if not statements:
             return Recorded()
+        with collector_paused():
+            return self._record_batch(statements, connection)
+
+    def _record_batch(self, statements: Sequence[Statement], connection: Connection) -> Recorded:
         resolved = self.identity.resolve(
             connection, [(statement.person, statement.same_as) for statement in statements]
         )

@@ -9,7 +9,6 @@ not waiting in the live table stay silent.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import threading
 import time
@@ -25,6 +24,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import JourneyError
 from projections.all_views import ALL_VIEWS
@@ -265,14 +265,8 @@ def fold_range(
     """
     low, high = _range(index, of)
     fold = JourneyFold(meaning)
-    # A million small objects come and go and none is part of a cycle: the collector only costs.
-    gc.freeze()
-    gc.disable()
-    try:
+    with collector_paused():
         return _fold_streams(beside, fold, meaning, position, low, high, count)
-    finally:
-        gc.enable()
-        gc.unfreeze()
 
 
 def _fold_streams(

@@ -7,8 +7,9 @@ read commit together. Two runners at once take turns on the position's row.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -17,6 +18,8 @@ from eventsourcing.persistence import Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
 from psycopg import sql
 
+from journey.arrays import ByteaArray, TextArray, UuidArray, use_arrays
+from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import DatabaseUnavailable
 from journey.storage import JourneyDatastore
@@ -45,8 +48,9 @@ log = structlog.get_logger()
 TRACKED = "projections"
 """The name under which all projections share one position."""
 
-PAGE = 4_000
-"""Touchpoints a step; large enough that a commit is small beside the work."""
+PAGE = 20_000
+"""Touchpoints a step at most. A journey costs a read and a write a step however many of its
+touchpoints are in the page, so a backlog is caught up in large ones; live pages are small."""
 
 _RETRY_SECONDS = 0.5
 _STOP_CHECK_SECONDS = 0.5
@@ -128,7 +132,12 @@ class Runner:
 
     def step_in(self, connection: Connection, up_to: int | None = None) -> Stepped:
         """`step` in the caller's transaction; `up_to` limits how far it reads."""
+        with collector_paused():
+            return self._step(connection, up_to)
+
+    def _step(self, connection: Connection, up_to: int | None) -> Stepped:
         use_fast_json(connection)
+        use_arrays(connection)
         position = self._tracking.lock(connection)
         limit = self.page if up_to is None else min(self.page, max(0, up_to - position))
         page = read_page(connection, position, limit)
@@ -266,16 +275,16 @@ class Runner:
     ) -> dict[UUID, UUID]:
         return dict(
             connection.execute(
-                "SELECT candidate_id, journey_id FROM journey_members WHERE candidate_id = ANY(%s)",
-                [list(candidates)],
+                "SELECT candidate_id, journey_id FROM journey_members WHERE candidate_id = ANY(%b)",
+                [_ids(candidates)],
                 binary=True,
             ).fetchall()
         )
 
     def _load(self, connection: Connection, journeys: list[UUID]) -> dict[UUID, Journey]:
         rows = connection.execute(
-            "SELECT candidate_id, state FROM journeys WHERE candidate_id = ANY(%s)",
-            [journeys],
+            "SELECT candidate_id, state FROM journeys WHERE candidate_id = ANY(%b)",
+            [_ids(journeys)],
             binary=True,
         )
         return {journey_id: decode_journey(state) for journey_id, state in rows}
@@ -314,26 +323,25 @@ class Runner:
             for table in ("journeys", "deadlines", *(view.table for view in self.views)):
                 _delete_journeys(connection, table, refolded)
         connection.execute(
-            "INSERT INTO journeys SELECT * FROM unnest(%s::uuid[], %s::bytea[]) "
+            "INSERT INTO journeys SELECT * FROM unnest(%b, %b) "
             "ON CONFLICT (candidate_id) DO UPDATE SET state = excluded.state",
             self._write_views(connection, changes),
         )
-        touched = list(changes)
         connection.execute(
             "INSERT INTO alert_checks SELECT DISTINCT candidate_id FROM alerts "
-            "WHERE state <> 'resolved' AND candidate_id = ANY(%s) ON CONFLICT DO NOTHING",
-            [touched],
+            "WHERE state <> 'resolved' AND candidate_id = ANY(%b) ON CONFLICT DO NOTHING",
+            [_ids(changes)],
         )
         connection.execute("NOTIFY deadlines")
 
     def _write_views(
         self, connection: Connection, changes: dict[UUID, Change]
-    ) -> tuple[list[UUID], list[bytes]]:
+    ) -> tuple[UuidArray, ByteaArray]:
         """Write what changed of every view; returns the states to keep, once drained."""
         deadlines: list[Row] = []
         for view in self.views:
             rows: list[Row] = []
-            stale: list[tuple[object, ...]] = []
+            stale: list[tuple[Any, ...]] = []
             for journey_id, change in changes.items():
                 before = change.before.get(view.table, [])
                 changed = view.changes(journey_id, before, change.journey, self.meaning)
@@ -352,7 +360,11 @@ class Runner:
             for journey_id, change in changes.items()
             if change.journey.last_position
         }
-        return list(kept), list(kept.values())
+        return _ids(kept), ByteaArray.of(kept.values())
+
+
+def _ids(journeys: Iterable[UUID]) -> UuidArray:
+    return UuidArray.of([journey_id.bytes for journey_id in journeys])
 
 
 def built_with(connection: Connection) -> str | None:
@@ -382,22 +394,23 @@ def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journe
 
 def _delete_journeys(connection: Connection, table: str, journeys: list[UUID]) -> None:
     connection.execute(
-        sql.SQL("DELETE FROM {} WHERE candidate_id = ANY(%s)").format(sql.Identifier(table)),
-        [journeys],
+        sql.SQL("DELETE FROM {} WHERE candidate_id = ANY(%b)").format(sql.Identifier(table)),
+        [_ids(journeys)],
     )
 
 
-def _delete_stale(connection: Connection, view: View, stale: list[tuple[object, ...]]) -> None:
+def _delete_stale(connection: Connection, view: View, stale: list[tuple[Any, ...]]) -> None:
     """Take rows away by journey and key, and the deadlines that followed from them."""
     key = sql.SQL(", ").join(map(sql.Identifier, view.key))
-    journeys, *keys = map(list, zip(*stale, strict=True))
+    journeys = _ids(row[0] for row in stale)
+    keys = [TextArray.of([str(row[place + 1]) for row in stale]) for place in range(len(view.key))]
     connection.execute(
         sql.SQL(
-            "DELETE FROM {table} t USING unnest(%s::uuid[]{arrays}) AS s (candidate_id, {key}) "
+            "DELETE FROM {table} t USING unnest(%b{arrays}) AS s (candidate_id, {key}) "
             "WHERE (t.candidate_id, {mine}) = (s.candidate_id, {theirs})"
         ).format(
             table=sql.Identifier(view.table),
-            arrays=sql.SQL(", %s::text[]" * len(view.key)),
+            arrays=sql.SQL(", %b" * len(view.key)),
             key=key,
             mine=sql.SQL(", ").join(sql.Identifier("t", column) for column in view.key),
             theirs=sql.SQL(", ").join(sql.Identifier("s", column) for column in view.key),
@@ -405,7 +418,7 @@ def _delete_stale(connection: Connection, view: View, stale: list[tuple[object, 
         [journeys, *keys],
     )
     connection.execute(
-        "DELETE FROM deadlines d USING unnest(%s::uuid[], %s::text[]) AS s (candidate_id, key) "
+        "DELETE FROM deadlines d USING unnest(%b, %b) AS s (candidate_id, key) "
         "WHERE d.candidate_id = s.candidate_id AND d.row_key = s.key",
-        [journeys, ["/".join(map(str, row[1:])) for row in stale]],
+        [journeys, TextArray.of(["/".join(row[1:]) for row in stale])],
     )
