@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -216,7 +217,7 @@ def _fold_in_processes(
             for index in range(jobs)
         ]
         while not all(future.done() for future in futures):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(queue.Empty):
                 done += steps.get(timeout=0.2)
                 report(done, total)
         parts = [future.result() for future in futures]
