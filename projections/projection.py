@@ -27,7 +27,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 Row = tuple[Any, ...]
 
 
-class Journey(msgspec.Struct, gc=False):
+class Journey(msgspec.Struct, omit_defaults=True, gc=False):
     """Everything the folds know of one journey after its last fact.
 
     `amended` says that a correction or retraction is part of it: such a journey is folded anew

@@ -34,7 +34,7 @@ from projections.reading import fact_of, read_streams
 from projections.replay import Step, replay
 from projections.runner import TRACKED, fold_whole
 from projections.silence.policy import Level
-from projections.silence.rows import SilenceRow
+from projections.silence.rows import SilenceRow, in_order
 from projections.silence.view import SilenceView
 from projections.standing import (
     Application,
@@ -357,7 +357,7 @@ def _rows(
     silences = [
         _silence_row(row) for row in SilenceView().changes(journey_id, [], journey, meaning).rows
     ]
-    silences.sort(key=lambda row: (row.since, row.application_id, row.began_by))
+    silences.sort(key=in_order)
     rows = ContradictionView().changes(journey_id, [], journey, meaning).rows
     return silences, [_finding(row) for row in rows]
 

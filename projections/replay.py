@@ -21,7 +21,7 @@ from projections.journey_map.view import JourneyMapView
 from projections.projection import Journey, JourneyFold, Meaning
 from projections.silence.deadlines import deadlines
 from projections.silence.fold import row_of
-from projections.silence.rows import SilenceRow
+from projections.silence.rows import SilenceRow, in_order
 from projections.standing import (
     Application,
     Contradiction,
@@ -103,11 +103,14 @@ class _Replay:
         return sorted(moment for moment in due if after < moment < until)
 
     def _open_silences(self) -> list[SilenceRow]:
-        return [
-            row_of(self._candidate_id, application_id, waiting)
-            for application_id, waiting in self._journey.silence.applications.items()
-            if waiting.since is not None
-        ]
+        return sorted(
+            (
+                row_of(self._candidate_id, application_id, waiting)
+                for application_id, waiting in self._journey.silence.applications.items()
+                if waiting.since is not None
+            ),
+            key=in_order,
+        )
 
     def _step(
         self, at: datetime, because: Literal["touchpoint", "deadline", "now"], fact: Fact | None

@@ -27,7 +27,7 @@ _EFFECTS: dict[str, tuple[bool, str, str | None, bool]] = {
 }
 
 
-class ApplicationMap(msgspec.Struct, gc=False):
+class ApplicationMap(msgspec.Struct, omit_defaults=True, gc=False):
     """One application as it stands after the facts folded so far."""
 
     first_at: datetime

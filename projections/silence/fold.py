@@ -30,7 +30,7 @@ _NO_EFFECT = frozenset(
 )
 
 
-class Waiting(msgspec.Struct, gc=False):
+class Waiting(msgspec.Struct, omit_defaults=True, gc=False):
     """One application: is it open, whose turn, what was heard last, and the silence that makes.
 
     `since` None means the employer owes nothing. `began_by` is the touchpoint of the later of
@@ -55,7 +55,7 @@ class Waiting(msgspec.Struct, gc=False):
     chases: int = 0
 
 
-class SilenceState(msgspec.Struct, gc=False):
+class SilenceState(msgspec.Struct, omit_defaults=True, gc=False):
     """Every application of a journey, and the silences that ended since they were last taken."""
 
     applications: dict[str, Waiting] = msgspec.field(default_factory=dict)

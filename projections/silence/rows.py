@@ -6,6 +6,7 @@ Ids of touchpoints and candidates come as in the tables; times are aware and in 
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -28,3 +29,7 @@ class SilenceRow(msgspec.Struct, kw_only=True, gc=False):
     last_interview_at: datetime | None = None
     interviews: int = 0
     chases: int = 0
+
+
+in_order = attrgetter("since", "application_id", "began_by")
+"""The order in which the silences of a journey are told, ties settled."""
