@@ -195,7 +195,8 @@ class JourneyLog(Application[UUID]):
             ).fetchall()
         if not rows:
             raise UnknownCandidate(f"nobody has the id {candidate_id}")
-        known = [(touchpoint_of(*row[:4]), row[4]) for row in rows]
+        with collector_paused():
+            known = [(touchpoint_of(*row[:4]), row[4]) for row in rows]
         chosen = [
             (touchpoint, position)
             for touchpoint, position in known
