@@ -14,7 +14,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from eventsourcing.application import Application
-from eventsourcing.persistence import ApplicationRecorder, Mapper, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder, Mapper
 
 from journey.clock import Clock
 from journey.collector import collector_paused
@@ -304,4 +304,4 @@ def _uuid_range(prefix: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
-__all__ = ["JourneyLog", "Recorded", "StoredEvent"]
+__all__ = ["JourneyLog", "Recorded"]

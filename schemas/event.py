@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas.errors import NaiveDatetime
-from schemas.identifiers import TouchpointId
+from schemas.identifiers import touchpoint_id
 
 Direction = Literal["to_candidate", "from_candidate", "both", "internal", "third_party"]
 Turn = Literal["employer", "candidate", "nobody", "unchanged"]
@@ -158,8 +158,6 @@ class Touchpoint(BaseModel):
 
         Raises pydantic.ValidationError for fields the kind does not have.
         """
-        from schemas.identifiers import touchpoint_id
-
         return cls(
             touchpoint_id=touchpoint_id(source, source_event_id, cls.KIND),
             source=source,
@@ -172,4 +170,4 @@ class Touchpoint(BaseModel):
         )
 
 
-__all__ = ["Actor", "Channel", "Moment", "Touchpoint", "TouchpointId", "Traits", "UtcDatetime"]
+__all__ = ["Actor", "Channel", "Moment", "Touchpoint", "Traits", "UtcDatetime"]
