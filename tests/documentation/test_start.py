@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from dataclasses import replace
@@ -57,6 +58,8 @@ def as_run(block: Block, port: int) -> Block:
 def printed() -> dict[int, str]:
     for tool in ("bash", "curl", "openssl"):
         if shutil.which(tool) is None:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{tool} must be installed in CI")
             pytest.skip(f"{tool} is not installed, and the page uses it")
     port = free_port()
     commands = [as_run(block, port) for block in blocks(PAGE) if block.language == "bash"]
