@@ -46,6 +46,7 @@ class Fact(msgspec.Struct, kw_only=True, gc=False):
     label: str | None = None
     score: int | None = None
     asks: bool = False
+    late: bool = False
     corrects: str | None = None
     corrected_occurred_at: datetime | None = None
     corrected_stage: str | None = None

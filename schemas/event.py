@@ -110,7 +110,8 @@ class Touchpoint(BaseModel):
     """One immutable fact a candidate, or the employer about that candidate, lived through.
 
     `candidate_id` and `version` are the stream and the place in it; they are stored as the
-    stream's key, not in the state. `personal` is the sealed token, never plain text.
+    stream's key, not in the state. `personal` is the sealed token, never plain text. `late` says
+    that we came upon it by looking (a poll), since its source does not tell it by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -136,6 +137,7 @@ class Touchpoint(BaseModel):
     stage: str | None = None
     channel: Channel = "ats"
     actor: Actor | None = None
+    late: bool = False
     personal: str | None = None
 
     @property
