@@ -1,0 +1,82 @@
+"""What a log file is to the importer: rows of named cells, whatever the format.
+
+A CSV row, an XES event, an OCEL event with one of its objects: each is a row, so that one map,
+one translator and one way of keeping broken rows aside serve them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from journey.errors import JourneyError
+
+Cells = Sequence[str] | Mapping[str, str]
+"""A row's cells: a list in the order of `columns`, or a mapping that has "" for a missing one."""
+
+
+class UnreadableLog(JourneyError):
+    """The file is not what it should be; nothing of it was recorded."""
+
+
+class BrokenRow(Exception):
+    """One row that makes no touchpoint, with a reason that is never personal."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Row(NamedTuple):
+    """One row and where it stands: the line of a text file, else the number of the event.
+
+    `broken` is the reason why the reader itself could make nothing of it.
+    """
+
+    line: int
+    cells: Any
+    broken: str | None = None
+
+
+class CellMap(dict[str, str]):
+    """The cells of a row whose columns differ from row to row."""
+
+    __slots__ = ()
+
+    def __missing__(self, column: str) -> str:
+        return ""
+
+
+class LogFile(Protocol):
+    """A log that can be read, from the beginning, in constant memory.
+
+    `columns` are the names that rows may have, as far as they are known beforehand; None when
+    they are not (then `key` takes any name).
+    """
+
+    path: Path
+    columns: tuple[str, ...] | None
+
+    def check(self) -> None:
+        """Read through all of it cheaply. Raises UnreadableLog when it cannot be read to its end.
+
+        So that a truncated or mis-encoded file is refused before anything of it is recorded.
+        """
+        ...
+
+    def key(self, column: str) -> int | str:
+        """What `cells[…]` takes for this column. Raises UnreadableLog for one that is not there,
+        naming the nearest."""
+        ...
+
+    def rows(self) -> Iterator[Row]:
+        """Every row in the order of the file, which settles ties of time."""
+        ...
+
+    def progress(self) -> tuple[int, int]:
+        """(done, in all), in bytes of the file or rows: whichever the format knows."""
+        ...
+
+
+__all__ = ["BrokenRow", "CellMap", "Cells", "LogFile", "Row", "UnreadableLog"]
