@@ -6,15 +6,14 @@ the person, sealing what is personal and stamping `recorded_at`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from schemas.event import Touchpoint
 from schemas.identifiers import PersonKey
 from schemas.personal import Personal
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, gc=False):
     """One touchpoint and everything its source said about whose it is.
 
     `person`: every key that names the person, strongest first; at least one.
