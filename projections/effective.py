@@ -6,6 +6,7 @@ back, and may arrive before the touchpoint it is about.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 
 import msgspec
@@ -15,6 +16,7 @@ from projections.fact import Fact
 KEEPERS = frozenset({"touchpoint_corrected", "touchpoint_retracted"})
 """Kinds that change how other touchpoints of the journey are read."""
 
+_FIELDS = frozenset(Fact.__struct_fields__)
 
 order = attrgetter("occurred_at", "position")
 """The order of a journey: when it occurred, then when it was recorded."""
@@ -34,30 +36,37 @@ def effective(facts: list[Fact]) -> list[Fact]:
 
 
 def _amended(facts: list[Fact]) -> list[Fact]:
-    retracted: set[str] = set()
-    corrections: dict[str, Fact] = {}
-    # Newest first: a retraction that was itself retracted has no effect, and the last of
-    # several corrections stands.
-    for fact in sorted(facts, key=lambda fact: fact.position, reverse=True):
-        if fact.touchpoint_id in retracted:
-            continue
-        if fact.retracts is not None:
-            retracted.add(fact.retracts)
-        elif fact.corrects is not None:
-            corrections.setdefault(fact.corrects, fact)
+    retractions, corrections = standing(facts)
     return [
         _corrected(fact, corrections.get(fact.touchpoint_id))
         for fact in facts
-        if fact.touchpoint_id not in retracted
+        if fact.touchpoint_id not in retractions
     ]
 
 
+def standing(facts: Iterable[Fact]) -> tuple[dict[str, list[Fact]], dict[str, Fact]]:
+    """What holds of retractions and corrections: touchpoint → its retractions, its correction.
+
+    Newest first: a retraction that was itself retracted has no effect, and the last of several
+    corrections stands.
+    """
+    retractions: dict[str, list[Fact]] = {}
+    corrections: dict[str, Fact] = {}
+    for fact in sorted(facts, key=attrgetter("position"), reverse=True):
+        if fact.touchpoint_id in retractions:
+            continue
+        if fact.retracts is not None:
+            retractions.setdefault(fact.retracts, []).append(fact)
+        elif fact.corrects is not None:
+            corrections.setdefault(fact.corrects, fact)
+    return retractions, corrections
+
+
 def _corrected(fact: Fact, by: Fact | None) -> Fact:
-    if by is None:
+    if by is None or not by.corrected:
         return fact
-    return msgspec.structs.replace(
-        fact,
-        occurred_at=by.corrected_occurred_at or fact.occurred_at,
-        stage=by.corrected_stage or fact.stage,
-        application_id=by.corrected_application_id or fact.application_id,
-    )
+    told = {"touchpoint_id": "", "occurred_at": fact.occurred_at, "source": "", **by.corrected}
+    right = msgspec.convert(told, Fact)
+    # What only the stored touchpoint has (its actor, its offset) no fold reads.
+    known = by.corrected.keys() & _FIELDS
+    return msgspec.structs.replace(fact, **{name: getattr(right, name) for name in known})

@@ -8,6 +8,7 @@ A contract test holds it to the registry: every field a fold or rule may name is
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -48,9 +49,7 @@ class Fact(msgspec.Struct, kw_only=True, gc=False):
     asks: bool = False
     late: bool = False
     corrects: str | None = None
-    corrected_occurred_at: datetime | None = None
-    corrected_stage: str | None = None
-    corrected_application_id: str | None = None
+    corrected: dict[str, Any] | None = None
     retracts: str | None = None
     absorbed: UUID | None = None
     released: UUID | None = None

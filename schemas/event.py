@@ -106,6 +106,15 @@ PRECISION_SPAN: dict[str, timedelta] = {
 """How much time a fact of this precision may cover, from `occurred_at` on."""
 
 
+NOT_CONTENT = frozenset(
+    {
+        "candidate_id", "version", "touchpoint_id", "recorded_at", "source", "source_event_id",
+        "delivery_id",
+    }
+)  # fmt: skip
+"""Fields that say whose a touchpoint is and how we have it, not what happened."""
+
+
 class Touchpoint(BaseModel):
     """One immutable fact a candidate, or the employer about that candidate, lived through.
 
@@ -151,6 +160,10 @@ class Touchpoint(BaseModel):
     def originator_version(self) -> int:
         """The place in the stream, from 1, in the words of the eventsourcing library."""
         return self.version
+
+    def content(self) -> dict[str, Any]:
+        """What it says happened: every field as it is stored, without what is sealed."""
+        return self.model_dump(mode="json", exclude=_NOT_SAID)
 
     @classmethod
     def told(
@@ -211,6 +224,7 @@ _set_values, _set_fields_set, _set_extra, _set_private = (
     )
 )
 _NONE_SET: set[str] = set()
+_NOT_SAID = {*NOT_CONTENT, "personal"}
 
 
 __all__ = ["Actor", "Channel", "Moment", "Touchpoint", "Traits", "UtcDatetime"]

@@ -7,11 +7,14 @@ Turns and lifecycles follow design §5; where that is silent, the choice is expl
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
-from schemas.event import Touchpoint, Traits, UtcDatetime
+from schemas.event import NOT_CONTENT, Touchpoint, Traits, UtcDatetime
 
 
 def _topic(kind: str, version: int = 1) -> str:
@@ -519,20 +522,53 @@ class UnrecognisedTouchpoint(Touchpoint):
     label: str
 
 
+@cache
+def _correctable() -> dict[str, TypeAdapter[Any]]:
+    """Field → its type, for every field by which any kind says what happened."""
+    concluded = (TouchpointCorrected, TouchpointRetracted, CandidatesMerged, CandidatesUnmerged)
+    return {
+        name: TypeAdapter(field.rebuild_annotation())
+        for cls in ALL_TOUCHPOINTS
+        if cls not in concluded
+        for name, field in cls.model_fields.items()
+        if name not in NOT_CONTENT
+    }
+
+
+def _as_stored(corrected: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Each value as its field stores it. What no reader could apply is refused."""
+    stored: dict[str, JsonValue] = {}
+    for name, value in corrected.items():
+        field = _correctable().get(name)
+        if field is None:
+            raise ValueError(f"{name!r} is no field that can be corrected")
+        try:
+            right = field.validate_json(to_json(value), strict=True)
+        except ValidationError:
+            raise ValueError(f"{name!r} is corrected to what is no value of it") from None
+        stored[name] = field.dump_python(right, mode="json")
+    if stored.get("personal") is not None:
+        raise ValueError("'personal' is sealed in the correction's own field")
+    return stored
+
+
 class TouchpointCorrected(Touchpoint):
     """An earlier touchpoint was wrong; these fields of it are right.
 
-    `corrects` names it; `occurred_at` of the corrected fact is `corrected_occurred_at`, and a
-    field left out is left as it was.
+    `corrects` names it. `corrected` holds the right value of each field that was wrong, as it is
+    stored; a field left out is as it was told, whatever an earlier correction said. Personal data
+    that were wrong are right in this touchpoint's own sealed field.
+
+    Version 1 could correct three fields, each in a field of its own.
     """
 
     KIND = "touchpoint_corrected"
-    TOPIC = _topic(KIND)
+    TOPIC = _topic(KIND, 2)
     TRAITS = Traits("internal", False)
     corrects: UUID
-    corrected_occurred_at: UtcDatetime | None = None
-    corrected_stage: str | None = None
-    corrected_application_id: str | None = None
+    corrected: Annotated[dict[str, JsonValue], AfterValidator(_as_stored)] = Field(
+        default_factory=dict
+    )
 
 
 class TouchpointRetracted(Touchpoint):

@@ -25,10 +25,24 @@ def _interview_scheduled_v1(state: State) -> State:
     return state
 
 
+def _touchpoint_corrected_v1(state: State) -> State:
+    """`corrected_occurred_at`, `corrected_stage` and `corrected_application_id` became one map."""
+    corrected = {}
+    for name in ("occurred_at", "stage", "application_id"):
+        value = state.pop(f"corrected_{name}", None)
+        if value is not None:
+            corrected[name] = value
+    return {**state, "corrected": corrected}
+
+
 UPCASTERS: dict[str, tuple[str, Callable[[State], State]]] = {
     "touchpoint.interview_scheduled.v1": (
         "touchpoint.interview_scheduled.v2",
         _interview_scheduled_v1,
+    ),
+    "touchpoint.touchpoint_corrected.v1": (
+        "touchpoint.touchpoint_corrected.v2",
+        _touchpoint_corrected_v1,
     ),
 }
 """Old stored name → (next stored name, step)."""

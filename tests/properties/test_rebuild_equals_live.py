@@ -79,7 +79,7 @@ def say(step: tuple, said: list[Statement]) -> Statement | None:
         )  # fmt: skip
     return statement(
         "touchpoint_corrected", at, keys=key, application=None,
-        corrects=about.touchpoint.touchpoint_id, corrected_occurred_at=at,
+        corrects=about.touchpoint.touchpoint_id, corrected={"occurred_at": at.isoformat()},
     )  # fmt: skip
 
 

@@ -101,7 +101,48 @@ def test_an_interview_of_version_1_gets_its_end() -> None:
     read = touchpoint_of(UUID(int=7), 1, topic, state)
     assert read.ends_at.isoformat() == "2026-03-05T13:45:00+00:00"  # type: ignore[attr-defined]
     assert fact_of(topic, state, 1).ends_at == read.ends_at  # type: ignore[attr-defined]
-    assert list(UPCASTERS) == [topic]
+    assert UPCASTERS[topic][0] == "touchpoint.interview_scheduled.v2"
+
+
+def test_a_correction_of_version_1_says_the_same_in_one_map() -> None:
+    """The three fields it could correct are entries of `corrected`, by both readers."""
+    old = {
+        "touchpoint_id": str(UUID(int=1)),
+        "occurred_at": "2026-03-02T09:00:00Z",
+        "source": "journey",
+        "source_event_id": "1",
+        "corrects": str(UUID(int=2)),
+        "corrected_occurred_at": "2026-03-01T09:00:00Z",
+        "corrected_stage": None,
+    }
+    topic, state = "touchpoint.touchpoint_corrected.v1", json.dumps(old).encode()
+    right = {"occurred_at": "2026-03-01T09:00:00Z"}
+    assert touchpoint_of(UUID(int=7), 1, topic, state).corrected == right  # type: ignore[attr-defined]
+    assert fact_of(topic, state, 1).corrected == right
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [
+        {"occurred_at": None},
+        {"occurred_at": "2026-03-01T09:00:00"},
+        {"occurred_at": 5},
+        {"score": 11},
+        {"source": "greenhouse"},
+        {"corrects": str(UUID(int=3))},
+        {"personal": "in the open"},
+    ],
+)
+def test_a_correction_that_nobody_could_apply_is_refused(corrected: dict[str, Any]) -> None:
+    """The log is for ever, so a field or value that no reader knows does not get into it."""
+    with pytest.raises(ValidationError):
+        touchpoint_class("touchpoint_corrected").told(
+            source="s",
+            source_event_id="1",
+            moment=Moment.of(T0),
+            corrects=UUID(int=1),
+            corrected=corrected,
+        )
 
 
 def test_an_unknown_name_is_told() -> None:
