@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
 from consumers.alert_channels.channel import GiveUp, Message, Outcome, Retry, Sent
+from consumers.retry_after import retry_after_seconds
 from consumers.webhooks.signatures import sign_standard_webhooks
 from journey.errors import ConfigurationError
 
@@ -93,21 +93,7 @@ def _outcome(answer: httpx.Response, now: datetime) -> Outcome:
         return GiveUp("answered 410: the receiver wants no more of these")
     if 300 <= status < 400:
         return Retry(f"answered {status}: a redirect, which is not followed")
-    return Retry(f"answered {status}", _retry_after(answer.headers.get("retry-after"), now))
-
-
-def _retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds from a `Retry-After` of either form, at most a day; None for nonsense."""
-    if text is None:
-        return None
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        # A number of hundreds of digits is a day, too.
-        seconds = float(text[:12])
-    else:
-        try:
-            moment = parsedate_to_datetime(text)
-            seconds = (moment - now).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
+    wait_seconds = retry_after_seconds(
+        answer.headers.get("retry-after"), now, longest_seconds=_LONGEST_WAIT_SECONDS
+    )
+    return Retry(f"answered {status}", wait_seconds)

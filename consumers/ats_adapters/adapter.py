@@ -15,6 +15,13 @@ from consumers.connections import Connection
 from schemas.identifiers import DeliveryId
 from schemas.statement import Statement
 
+OWN_HEADERS = "journey-"
+"""Headers that begin so are written by us: the receiver lets none in from outside."""
+POLLED = "journey-poll"
+"""Header of a delivery that a poll fetched: which list of the system it stands in."""
+BEFORE = "journey-poll-before"
+"""Header of a polled object that was kept before: what of its earlier version matters, as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -68,6 +75,12 @@ class Adapter(Protocol):
     @property
     def success_code(self) -> int:
         """The HTTP code its sender takes for "never lost" (facts/ats.md §16)."""
+        ...
+
+    @property
+    def refusal_code(self) -> int:
+        """The HTTP code for a delivery that is not authentic: 401, or 503 where the sender takes
+        401 for the last word, so that a secret set wrong would lose what it refused."""
         ...
 
     @property

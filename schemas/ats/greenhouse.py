@@ -4,14 +4,16 @@ Read leniently, by plain accessors: published payloads lack documented keys, ren
 write dates in three ways (facts/ats.md §1.6), so a field that is missing or has another shape is
 None, and the adapter decides which of them it cannot do without. Nothing here raises.
 
-Source: github.com/grnhse/greenhouse-api-docs, source/includes/webhooks/*.md.
+Applications, offers and interviews as the Harvest API lists them are read here, too.
+
+Source: github.com/grnhse/greenhouse-api-docs, source/includes/webhooks/*.md and harvest/*.md.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -155,10 +157,12 @@ class Offer:
 
     offer_id: str | None
     application_id: str | None
+    candidate_id: str | None
     job_id: str | None
     owner_id: str | None
     version: str | None
     status: str
+    created_at: Any
     sent_on: Any
     resolved_at: Any
     notes: str | None
@@ -171,12 +175,80 @@ class Offer:
         return cls(
             offer_id=opaque_id(said.get("id")),
             application_id=opaque_id(said.get("application_id")),
+            candidate_id=opaque_id(said.get("candidate_id")),
             job_id=opaque_id(said.get("job_id")),
             # `offer_deleted` renames it.
             owner_id=opaque_id(said.get("user_id")) or opaque_id(said.get("offering_user_id")),
             version=opaque_id(said.get("version")),
             status=(text(said.get("offer_status")) or text(said.get("status")) or "").casefold(),
+            created_at=said.get("created_at"),
             sent_on=said.get("sent_on") or said.get("sent_at"),
             resolved_at=said.get("resolved_at"),
             notes=text(said.get("notes")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledInterview:
+    """An interview as Harvest lists it: its times as they stand now, never those before.
+
+    An all-day one has dates for times; `all_day` is its last day then, since the end it is given
+    is the day after (`2017-08-22` to `2017-08-23`).
+    """
+
+    interview_id: str | None
+    application_id: str | None
+    organizer_id: str | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    all_day: datetime | None
+    status: str
+    created_at: Any
+    updated_at: Any
+    scorecards: tuple[tuple[str, str | None], ...]
+    """(scorecard, interviewer) for each scorecard that was handed in."""
+
+    @classmethod
+    def read(cls, said: Any) -> ScheduledInterview:
+        """From an object of the list, whatever of it is there."""
+        if not isinstance(said, dict):
+            said = {}
+        starts_at, whole_days = _edge(said, "start")
+        ends_at, _ = _edge(said, "end")
+        if whole_days and starts_at is not None and (ends_at is None or ends_at <= starts_at):
+            ends_at = _later(starts_at, 1)
+        return cls(
+            interview_id=opaque_id(said.get("id")),
+            application_id=opaque_id(said.get("application_id")),
+            organizer_id=opaque_id(part(said, "organizer").get("id")),
+            starts_at=starts_at,
+            ends_at=ends_at,
+            all_day=_later(ends_at, -1) if whole_days and ends_at is not None else None,
+            status=(text(said.get("status")) or "").casefold(),
+            created_at=said.get("created_at"),
+            updated_at=said.get("updated_at"),
+            scorecards=_scorecards(said.get("interviewers")),
+        )
+
+
+def _edge(interview: Json, key: str) -> tuple[datetime | None, bool]:
+    """When it starts or ends, and whether only the day is told."""
+    edge = part(interview, key)
+    found = instant(edge.get("date_time")) or instant(edge.get("date"))
+    return (None, False) if found is None else (found[0], found[1] == "day")
+
+
+def _later(at: datetime, days: int) -> datetime | None:
+    try:
+        return at + timedelta(days=days)
+    except OverflowError:
+        return None
+
+
+def _scorecards(interviewers: Any) -> tuple[tuple[str, str | None], ...]:
+    entries = interviewers if isinstance(interviewers, list) else []
+    found = {}
+    for entry in entries:
+        if isinstance(entry, dict) and (scorecard := opaque_id(entry.get("scorecard_id"))):
+            found[scorecard] = opaque_id(entry.get("id"))
+    return tuple(found.items())
