@@ -58,6 +58,7 @@ class Generic:
     name = "generic"
     # Any 2xx will do for both; 202 says what is true: kept, and not yet read.
     success_code = 202
+    refusal_code = 401
     content_types = frozenset(
         {
             "application/json",
@@ -144,7 +145,7 @@ def _events(delivery: Delivery) -> Iterable[_Event]:
     if content_type.startswith(_BATCH):
         return _batch(_json(delivery.body))
     if content_type.startswith(_STRUCTURED):
-        return [_cloud_event(_json(delivery.body))]
+        return [cloud_event(_json(delivery.body))]
     if "ce-specversion" in delivery.headers or "ce-id" in delivery.headers:
         return [_binary(delivery)]
     document = _json(delivery.body)
@@ -152,7 +153,7 @@ def _events(delivery: Delivery) -> Iterable[_Event]:
     if isinstance(document, list):
         return _batch(document)
     if isinstance(document, dict) and "specversion" in document:
-        return [_cloud_event(document)]
+        return [cloud_event(document)]
     return [_standard_webhook(document, delivery.headers)]
 
 
@@ -166,10 +167,10 @@ def _json(body: bytes) -> Any:
 def _batch(document: Any) -> list[_Event]:
     if not isinstance(document, list):
         raise Untranslatable("a batch of CloudEvents is a JSON array, and this is none")
-    return [_cloud_event(event) for event in document]
+    return [cloud_event(event) for event in document]
 
 
-def _cloud_event(event: Any) -> _Event:
+def cloud_event(event: Any) -> _Event:
     if not isinstance(event, dict):
         return _Event("", None, None, {}, "the event is not a JSON object")
     problem = None
