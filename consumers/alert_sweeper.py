@@ -182,9 +182,10 @@ class Sweeper:
     def _sweep_deadlines(self, connection: Connection) -> Swept:
         now = self.clock.now()
         rows = connection.execute(TAKE_DUE, [now, self.batch])
-        due = sorted((DueDeadline(*row) for row in rows), key=_by_time)
-        if not due:
+        taken = sorted((DueDeadline(*row) for row in rows), key=_by_time)
+        if not taken:
             return Swept()
+        due = _not_quiet(connection, taken)
         known = alerts_by_id(connection, {deadline.alert_id for deadline in due})
         reasons = reasons_of(connection, due)
         events: dict[UUID, list[AlertEvent]] = {}
@@ -206,7 +207,7 @@ class Sweeper:
         changes = [change(known.get(alert_id), each) for alert_id, each in events.items()]
         self.alerts.append(connection, changes)
         log.debug("deadlines passed", **whys)
-        return _counted(changes, deadlines=len(due))
+        return _counted(changes, deadlines=len(taken))
 
     def _explained(self, deadline: DueDeadline, reasons: Reasons) -> str:
         subject = reasons.subject(deadline)
@@ -255,6 +256,26 @@ class Sweeper:
                 changes.append(change(alert, [event]))
         self.alerts.append(connection, changes)
         return _counted(changes, checked=len(candidates))
+
+
+def _not_quiet(connection: Connection, due: Sequence[DueDeadline]) -> list[DueDeadline]:
+    """Those that are not history: what an import brought may have been due years ago."""
+    rows = connection.execute(
+        "SELECT journey, max(quiet_until) FROM ("
+        " SELECT candidate_id AS journey, quiet_until FROM quiet_candidates"
+        " WHERE candidate_id = ANY(%(ids)s)"
+        " UNION ALL SELECT journey_id, quiet_until FROM journey_members"
+        " JOIN quiet_candidates USING (candidate_id) WHERE journey_id = ANY(%(ids)s)"
+        ") AS quiet GROUP BY journey",
+        {"ids": list({deadline.candidate_id for deadline in due})},
+    )
+    quiet_until: dict[UUID, datetime] = dict(rows.fetchall())
+    return [
+        deadline
+        for deadline in due
+        if deadline.candidate_id not in quiet_until
+        or deadline.due_at >= quiet_until[deadline.candidate_id]
+    ]
 
 
 def reasons_of(connection: Connection, about: Iterable[AlertSubject]) -> Reasons:

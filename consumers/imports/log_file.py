@@ -31,12 +31,16 @@ class BrokenRow(Exception):
 class Row(NamedTuple):
     """One row and where it stands: the line of a text file, else the number of the event.
 
-    `broken` is the reason why the reader itself could make nothing of it.
+    `broken` is the reason why the reader itself could make nothing of it. A plain tuple of the
+    three will do: readers of millions of rows yield those.
     """
 
     line: int
     cells: Any
     broken: str | None = None
+
+
+AnyRow = Row | tuple[int, Any, str | None]
 
 
 class CellMap(dict[str, str]):
@@ -56,7 +60,9 @@ class LogFile(Protocol):
     """
 
     path: Path
-    columns: tuple[str, ...] | None
+
+    @property
+    def columns(self) -> tuple[str, ...] | None: ...
 
     def check(self) -> None:
         """Read through all of it cheaply. Raises UnreadableLog when it cannot be read to its end.
@@ -70,7 +76,7 @@ class LogFile(Protocol):
         naming the nearest."""
         ...
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[AnyRow]:
         """Every row in the order of the file, which settles ties of time."""
         ...
 
@@ -79,4 +85,4 @@ class LogFile(Protocol):
         ...
 
 
-__all__ = ["BrokenRow", "CellMap", "Cells", "LogFile", "Row", "UnreadableLog"]
+__all__ = ["AnyRow", "BrokenRow", "CellMap", "Cells", "LogFile", "Row", "UnreadableLog"]

@@ -1,0 +1,65 @@
+"""Bytes of a log, gzipped or not, and how much of the file they are."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from consumers.imports.log_file import UnreadableLog
+
+CHUNK = 1 << 18
+"""Bytes read at a time."""
+
+_GZIP = b"\x1f\x8b"
+
+
+class Opened:
+    """A file being read: `stream` gives its bytes unpacked, `progress` how far that is."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._raw: BinaryIO = path.open("rb")
+            self._size = path.stat().st_size
+            packed = self._raw.read(2) == _GZIP
+        except OSError as error:
+            raise UnreadableLog(f"{path.name} cannot be read ({error.strerror})") from None
+        self._raw.seek(0)
+        self.path = path
+        self.stream: IO[bytes] = (
+            cast("IO[bytes]", gzip.GzipFile(fileobj=self._raw)) if packed else self._raw
+        )
+
+    def progress(self) -> tuple[int, int]:
+        """(bytes of the file read, bytes in all)."""
+        return (self._size if self._raw.closed else self._raw.tell()), self._size
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it. Raises UnreadableLog for a gzip that is cut off or damaged."""
+        while chunk := self.read(CHUNK):
+            yield chunk
+
+    def read(self, size: int) -> bytes:
+        """The next bytes. Raises UnreadableLog for a gzip that is cut off or damaged."""
+        try:
+            return self.stream.read(size)
+        except EOFError:
+            raise UnreadableLog(
+                f"{self.path.name} ends in the middle of its gzip data; fetch it again"
+            ) from None
+        except (gzip.BadGzipFile, zlib.error):
+            raise UnreadableLog(
+                f"{self.path.name} is damaged: its gzip data cannot be unpacked; fetch it again"
+            ) from None
+        except OSError as error:
+            raise UnreadableLog(f"{self.path.name} cannot be read ({error.strerror})") from None
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.stream.close()
+        self._raw.close()
+
+
+__all__ = ["CHUNK", "Opened"]
