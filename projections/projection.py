@@ -19,6 +19,7 @@ from projections.contradictions.fold import CompiledRules, ContradictionState
 from projections.contradictions.rule import NotSuccession, SilenceFirst
 from projections.fact import Fact
 from projections.journey_map import fold as journey_map
+from projections.paths import fold as paths
 from projections.silence import fold as silence
 from projections.silence.policy import PolicySet
 
@@ -40,6 +41,7 @@ class Journey(msgspec.Struct, omit_defaults=True, gc=False):
     map: journey_map.MapState = msgspec.field(default_factory=dict)
     silence: silence.SilenceState = msgspec.field(default_factory=silence.SilenceState)
     contradictions: ContradictionState = msgspec.field(default_factory=ContradictionState)
+    paths: paths.PathState = msgspec.field(default_factory=paths.PathState)
 
 
 encode_journey = msgspec.msgpack.Encoder().encode
@@ -88,6 +90,7 @@ class JourneyFold:
             )
             listen(silences, fact, candidate_id)
             draw(mapped, fact)
+        paths.apply(journey.paths, facts)
         last = facts[-1]
         journey.last_at, journey.last_position = last.occurred_at, last.position
 
