@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from consumers.alert_sweeper import Sweeper
     from consumers.connections import Connections
     from consumers.ingest import Ingest
+    from consumers.pollers.poll import Polls
     from projections.alerts.alert_log import AlertLog
     from projections.runner import Runner
 
@@ -148,6 +149,13 @@ class Installation:
         )
 
     @cached_property
+    def polls(self) -> Polls:
+        """What systems do not push, asked for and put into the inbox."""
+        from consumers.pollers.poll import Polls
+
+        return Polls(self.database, self.connections, self.clock)
+
+    @cached_property
     def ingest(self) -> Ingest:
         """Deliveries in, touchpoints in the log."""
         from consumers.ingest import Ingest
@@ -178,7 +186,7 @@ class Installation:
 
     def close(self) -> None:
         """Give back what was opened."""
-        for name in ("log", "alerts"):
+        for name in ("log", "alerts", "polls"):
             if name in self.__dict__:
                 getattr(self, name).close()
         if "database" in self.__dict__:
@@ -198,7 +206,19 @@ class Installation:
             "feeds": {
                 feed.source: feed.last_recorded_at.isoformat() for feed in self.queries.feeds()
             },
+            "polls": self._polls_status(),
         }
+
+    def _polls_status(self) -> dict[str, Any]:
+        """How far each polled connection is: the last whole round, and the cursor of each list."""
+        from consumers.pollers.standing import standing
+
+        with self.database.transaction() as connection:
+            return {
+                name: standing(connection, name).as_json()
+                for name, each in self.connections.items()
+                if each.poll_key is not None
+            }
 
 
 def installation(clock: Clock | None = None) -> Installation:

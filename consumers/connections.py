@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -31,7 +33,8 @@ from schemas.registry import touchpoint_class
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 _VARIABLE = re.compile(
     r"^JOURNEY_CONNECTION_(?P<name>[A-Z0-9][A-Z0-9_]*?)_"
-    r"(?P<field>SOURCE|SECRETS|SUCCESS_CODE|MAPPING|SOURCE_NAME)$"
+    r"(?P<field>SOURCE|SECRETS|SUCCESS_CODE|MAPPING|SOURCE_NAME|"
+    r"POLL_KEY|POLL_URL|POLL_SECONDS|POLL_SINCE)$"
 )
 
 
@@ -43,6 +46,9 @@ class Connection(BaseModel):
     Greenhouse organisations stay apart. `stages` maps stage names to touchpoint kinds.
     `rejection_is_sent` says that this organisation tells the candidate in the same click in which
     it rejects; without it a rejection in the ATS is a decision the candidate does not know of.
+    With `poll_key` its system is also asked, every `poll_seconds`, for what it does not push;
+    `poll_since` is the day from which on, all of it when unset, and `poll_url` another address of
+    its API.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -55,6 +61,10 @@ class Connection(BaseModel):
     source_name: str = ""
     stages: dict[str, str] = Field(default_factory=dict)
     rejection_is_sent: bool = False
+    poll_key: str | None = Field(default=None, min_length=1, repr=False)
+    poll_url: str | None = None
+    poll_seconds: int = Field(default=300, ge=10, le=86_400)
+    poll_since: date | None = None
 
     def model_post_init(self, context: Any) -> None:
         """Touchpoints carry the adapter's name unless the connection has one of its own."""
@@ -76,6 +86,17 @@ class Connection(BaseModel):
         if not all(secrets):
             raise ValueError("holds an empty secret, which anyone can sign with; remove it")
         return secrets
+
+    @field_validator("poll_url")
+    @classmethod
+    def _keeps_the_key_secret(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "https://unset")
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme != "https" and not (parts.scheme == "http" and local):
+            raise ValueError("must begin with https://, since the key is sent there")
+        if not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise ValueError("is no plain address; give one like https://harvest.greenhouse.io/v1")
+        return url
 
     @field_validator("stages")
     @classmethod
@@ -190,7 +211,10 @@ def _checked(
     if isinstance(secrets, str):
         secrets = [secrets]
     if isinstance(secrets, list):
-        fields = {**fields, "secrets": [_secret(one, where, environment) for one in secrets]}
+        read = [_secret(one, f"{where}, secrets", environment) for one in secrets]
+        fields = {**fields, "secrets": read}
+    if (key := fields.get("poll_key")) is not None:
+        fields = {**fields, "poll_key": _secret(key, f"{where}, poll_key", environment)}
     try:
         connection = Connection(name=name, **{k: v for k, v in fields.items() if k != "name"})
     except ValidationError as error:
@@ -215,5 +239,5 @@ def _secret(text: Any, where: str, environment: Mapping[str, str]) -> Any:
     variable = text.removeprefix("env:").strip()
     value = environment.get(variable, "").strip()
     if not value:
-        raise ConfigurationError(f"{where}, secrets: {variable} is not set; set it or remove it")
+        raise ConfigurationError(f"{where}: {variable} is not set; set it or remove it")
     return value

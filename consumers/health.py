@@ -13,6 +13,7 @@ from typing import Literal
 
 from consumers import inbox
 from consumers.bootstrap import Installation
+from consumers.pollers import standing as polls
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
 from projections.runner import built_with
@@ -49,6 +50,7 @@ def examine(installation: Installation) -> Iterator[Check]:
         with database.transaction() as connection:
             for look in _LOOKS:
                 yield from look(connection, now)
+            yield from _polls(installation, connection, now)
             yield from _meaning(installation, connection)
             yield from _master_key(installation, connection)
         yield from _feeds(installation, now)
@@ -309,6 +311,22 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
 _LOOKS: tuple[Callable[[Connection, datetime], Iterator[Check]], ...] = (
     _server, _migrations, _append_only, _gapless, _inbox, _projections, _alerts, _unattached,
 )  # fmt: skip
+
+
+def _polls(installation: Installation, connection: Connection, now: datetime) -> Iterator[Check]:
+    """One check for all that is polled: the first thing that is wrong, else how far each is."""
+    try:
+        polled = [each for each in installation.connections.values() if each.poll_key is not None]
+    except ConfigurationError:
+        return
+    told = []
+    for each in polled:
+        standing = polls.standing(connection, each.name)
+        told.append(f"{each.name}: {standing.told()}")
+        if advice := standing.advice(now, timedelta(seconds=each.poll_seconds) + PATIENCE):
+            yield Check("poll", "wrong", told[-1], advice)
+            return
+    yield Check("poll", "ok", "; ".join(told) or "no connection has a poll_key")
 
 
 def _meaning(installation: Installation, connection: Connection) -> Iterator[Check]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PROCESSES = ("receiver", "ingest", "project", "sweep", "notify")
+PROCESSES = ("receiver", "poll", "ingest", "project", "sweep", "notify")
 """Every process, in the order in which data goes through them."""
 
 _JOIN_SECONDS = 30.0
@@ -97,6 +97,8 @@ def _tell_listening(installation: Installation, port: int) -> None:
 
 def _job(installation: Installation, name: str) -> Callable[[threading.Event], None]:
     match name:
+        case "poll":
+            return installation.polls.run
         case "ingest":
             return installation.ingest.run
         case "project":

@@ -11,14 +11,15 @@ from consumers.cli.errors import FOUND
 
 def run(
     process: Annotated[
-        Literal["receiver", "ingest", "project", "sweep", "notify"],
+        Literal["receiver", "poll", "ingest", "project", "sweep", "notify"],
         typer.Argument(help="Which process.", show_default=False),
     ],
 ) -> None:
     """Run one process, until SIGTERM or Ctrl-C. Any number of each may run at once.
 
-    receiver keeps deliveries; ingest makes touchpoints of them; project keeps the views; sweep
-    raises alerts when deadlines pass; notify sends them.
+    receiver keeps deliveries; poll asks the systems that do not push everything, for connections
+    with a poll_key; ingest makes touchpoints of both; project keeps the views; sweep raises alerts
+    when deadlines pass; notify sends them.
 
     Example: journey run ingest
     """

@@ -8,7 +8,7 @@ from consumers.cli.errors import FOUND
 
 
 def serve() -> None:
-    """Receive, ingest, project, sweep and notify, in one process, until SIGTERM or Ctrl-C.
+    """Receive, poll, ingest, project, sweep and notify, in one process, until SIGTERM or Ctrl-C.
 
     Listens on JOURNEY_HOST:JOURNEY_PORT for POST /webhooks/<connection>. Alerts are lines on
     standard output, and signed posts when JOURNEY_ALERT_WEBHOOK_URL is set; the log is on stderr.

@@ -16,7 +16,7 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from consumers.ats_adapters.adapter import Adapter, Delivery, Probe
+from consumers.ats_adapters.adapter import OWN_HEADERS, Adapter, Delivery, Probe
 from consumers.connections import Connection
 from consumers.errors import NotAuthentic, Unavailable
 from consumers.inbox import Arrival, Status, new_delivery_id
@@ -342,7 +342,8 @@ def _kept_headers(headers: dict[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     room = _MOST_HEADER_CHARACTERS
     for name, value in headers.items():
-        if name in _SKIPPED_HEADERS:
+        # Names that are ours say how we came by a delivery; nobody outside may say that.
+        if name in _SKIPPED_HEADERS or name.startswith(OWN_HEADERS):
             continue
         kept_value = "(not kept)" if name in _WITHHELD_HEADERS else value
         room -= len(name) + len(kept_value)
