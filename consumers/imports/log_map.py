@@ -14,7 +14,8 @@
 Columns are named as the file names them. XES: `concept:name` of an event, `case:concept:name` of
 its trace. OCEL: `ocel:eid`, `ocel:activity`, `ocel:timestamp`, `ocel:type:<object type>` and the
 names of attributes. A wide table, a row a case and a date column a step, has `steps` instead of
-`activity` and `time`. `consumers/imports/maps/` has one for each published log we know.
+`activity` and `time`; `row:number` is the case where a table has no column for it.
+`consumers/imports/maps/` has one for each published log we know.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Meaning(BaseModel):
     """What one activity, or one step of a wide table, means.
 
     `fields` are the kind's own fields by column, `constants` the same by value. `kind` may be
-    `ignore`.
+    `ignore`. Where another column decides (the final answer of a diary is a rejection by its
+    status), `by` names it and `values` says what it means by what stands there, else `kind`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +60,8 @@ class Meaning(BaseModel):
     stage: str | None = None
     fields: dict[str, Column] = Field(default_factory=dict)
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
+    by: Column | None = None
+    values: dict[str, Meaning] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -66,6 +70,8 @@ class Meaning(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_kind(self) -> Meaning:
+        if bool(self.by) != bool(self.values):
+            raise ValueError("has only one of `by` and `values`, and each needs the other")
         if self.kind == IGNORE:
             return self
         try:
@@ -84,6 +90,11 @@ class Meaning(BaseModel):
             if info.is_required() and not told:
                 raise ValueError(f"{self.kind} needs {name}; say where it is under `fields`")
         return self
+
+    def columns(self) -> list[str]:
+        """Every column it names."""
+        within = [column for meaning in self.values.values() for column in meaning.columns()]
+        return [*self.fields.values(), *([self.by] if self.by else []), *within]
 
 
 class Lifecycle(BaseModel):
@@ -172,7 +183,7 @@ class LogMap(BaseModel):
             self.case, self.candidate, self.event_id, self.activity, self.time, *self.steps,
             self.precision, self.lifecycle and self.lifecycle.column, self.job, self.stage,
             self.actor, *self.person.values(), *self.personal.columns(),
-            *(column for meaning in meanings for column in meaning.fields.values()),
+            *(column for meaning in meanings for column in meaning.columns()),
         ]  # fmt: skip
         return tuple(dict.fromkeys(column for column in named if column))
 
