@@ -20,7 +20,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -28,7 +28,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from journey.errors import ConfigurationError
 from schemas.errors import UnknownKind
+from schemas.event import Touchpoint
 from schemas.registry import touchpoint_class
+from schemas.touchpoints import StageChanged
 
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 _VARIABLE = re.compile(
@@ -38,12 +40,18 @@ _VARIABLE = re.compile(
 )
 
 
+ArchiveMeaning = Literal["rejected", "withdrew", "hired"]
+"""What archiving an application can mean."""
+
+
 class Connection(BaseModel):
     """One sender's way in: `POST /webhooks/<name>`.
 
     `secrets` are all live at once, so that one can be rotated without losing a delivery.
     `source_name` is what the `source` of its touchpoints says (default: `source`), so that two
     Greenhouse organisations stay apart. `stages` maps stage names to touchpoint kinds.
+    `archive_reasons` says what archiving for a reason means, by the reason's id, where the ATS does
+    not say it (Lever; Ashby for reasons of the type Other): `rejected`, `withdrew` or `hired`.
     `rejection_is_sent` says that this organisation tells the candidate in the same click in which
     it rejects; without it a rejection in the ATS is a decision the candidate does not know of.
     With `poll_key` its system is also asked, every `poll_seconds`, for what it does not push;
@@ -60,6 +68,7 @@ class Connection(BaseModel):
     mapping: Path | None = None
     source_name: str = ""
     stages: dict[str, str] = Field(default_factory=dict)
+    archive_reasons: dict[str, ArchiveMeaning] = Field(default_factory=dict)
     rejection_is_sent: bool = False
     poll_key: str | None = Field(default=None, min_length=1, repr=False)
     poll_url: str | None = None
@@ -70,6 +79,15 @@ class Connection(BaseModel):
         """Touchpoints carry the adapter's name unless the connection has one of its own."""
         if not self.source_name:
             object.__setattr__(self, "source_name", self.source)
+
+    def kind_of_stage(self, stage: str | None) -> type[Touchpoint] | None:
+        """What entering this stage (a name, or an id where the ATS tells no name) means here."""
+        kind = _looked_up(self.stages, stage)
+        return None if kind in (None, StageChanged.KIND) else touchpoint_class(kind)
+
+    def meaning_of_archive_reason(self, reason_id: str | None) -> ArchiveMeaning | None:
+        """What archiving for this reason means in this organisation, if the connection says so."""
+        return _looked_up(self.archive_reasons, reason_id)
 
     @field_validator("name")
     @classmethod
@@ -107,6 +125,17 @@ class Connection(BaseModel):
             except UnknownKind as error:
                 raise ValueError(f"maps the stage {stage!r}: {error}") from None
         return stages
+
+
+_Meaning = TypeVar("_Meaning", bound=str)
+
+
+def _looked_up(table: Mapping[str, _Meaning], given: str | None) -> _Meaning | None:
+    """People write these tables, so case and blanks around a name count for nothing."""
+    if given is None or not table:
+        return None
+    wanted = given.strip().casefold()
+    return next((value for key, value in table.items() if key.strip().casefold() == wanted), None)
 
 
 class Connections(Mapping[str, Connection]):

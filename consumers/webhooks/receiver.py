@@ -24,6 +24,7 @@ from consumers.webhooks.group_commit import Keeper
 from consumers.webhooks.refusals import (
     BUSY,
     NOT_AUTHENTIC,
+    NOT_AUTHENTIC_YET,
     NOT_JSON,
     NOT_STORED,
     TOO_LARGE,
@@ -81,6 +82,7 @@ class _Door:
     adapter: Adapter
     success_code: int
     success_start: dict[str, Any]
+    not_authentic: Refusal
 
 
 class Receiver:
@@ -249,7 +251,7 @@ class Receiver:
             )
         except NotAuthentic as error:
             await self._keep_refused(delivery, str(error))
-            raise _Refused(NOT_AUTHENTIC) from None
+            raise _Refused(door.not_authentic) from None
         except Exception:
             # Our bug. The sender keeps the delivery and tries again, so nothing is lost.
             log.exception(
@@ -309,7 +311,8 @@ def _door(connection: Connection, adapter: Adapter) -> _Door:
     code = connection.success_code or adapter.success_code
     # {"delivery_id":"<36 characters>"}
     start = _start(code, ((b"content-length", b"54"), _JSON_HEADER))
-    return _Door(connection, adapter, code, start)
+    not_authentic = NOT_AUTHENTIC if adapter.refusal_code == 401 else NOT_AUTHENTIC_YET
+    return _Door(connection, adapter, code, start, not_authentic)
 
 
 def _refuse(refusal: Refusal) -> NoReturn:

@@ -1,7 +1,7 @@
 """Every way the receiver says no: status, code, and a sentence with what to do.
 
 An answer is JSON, `{"error": code, "message": …}`, and never personal. The only 5xx is 503 with
-Retry-After, when a delivery could not be stored.
+Retry-After: a delivery could not be stored, or its sender takes 401 for the last word.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ NOT_AUTHENTIC = Refusal(
     "The signature matches no live secret of this connection; "
     "compare the secrets of both sides and the clock.",
 )
+NOT_AUTHENTIC_YET = Refusal(
+    503,
+    NOT_AUTHENTIC.code,
+    NOT_AUTHENTIC.message,
+    (_RETRY,),
+)
+"""The same, to a sender that never tries again after 401 (`refusal_code` of its adapter)."""
 TOO_LARGE = Refusal(
     413,
     "too_large",
@@ -76,7 +83,7 @@ BUSY = Refusal(
     (_RETRY, _CLOSE),
 )
 REFUSALS = (
-    UNKNOWN_CONNECTION, WRONG_METHOD, NOT_AUTHENTIC, TOO_LARGE, WRONG_CONTENT_TYPE, NOT_JSON,
-    TOO_SLOW, NOT_STORED, BUSY,
+    UNKNOWN_CONNECTION, WRONG_METHOD, NOT_AUTHENTIC, NOT_AUTHENTIC_YET, TOO_LARGE,
+    WRONG_CONTENT_TYPE, NOT_JSON, TOO_SLOW, NOT_STORED, BUSY,
 )  # fmt: skip
 """Every refusal of the door, for the docs."""

@@ -5,7 +5,8 @@ same bytes, so comparing decoded ones would let a changed signature pass. Whatev
 sender puts into headers or body, a check raises NotAuthentic and nothing else.
 
 Most systems sign the body alone and differ in header, prefix and encoding: each of those is one
-line in the table of `BodySignature`. Standard Webhooks also signs an id and a time.
+line in the table of `BodySignature`. Standard Webhooks, SmartRecruiters and Teamtailor sign a time
+or some headers as well. Lever signs two fields of the body, and nothing of what the body says.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+
+import orjson
 
 from consumers.errors import NotAuthentic
 
@@ -34,7 +38,7 @@ class BodySignature:
     header: str
     prefix: str = ""
     digest: str = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
+    encoding: Literal["hex", "base64", "base64url"] = "hex"
 
     def sign(self, body: bytes, secret: str) -> dict[str, str]:
         """The header that `verify` accepts, for the demo, tests and other senders of ours."""
@@ -43,21 +47,27 @@ class BodySignature:
     def verify(self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
         """Return when one of the secrets signed the body. Raises NotAuthentic."""
         given = _raw(headers.get(self.header), self.header)
-        matched = False
-        for secret in secrets:
-            # No early end, so that the time taken does not tell which secret it was.
-            matched |= hmac.compare_digest(given, self._expected(body, secret).encode("ascii"))
-        if not matched:
-            raise NotAuthentic(f"no live secret matches the {self.header} header")
+        expected = [self._expected(body, secret).encode("ascii") for secret in secrets]
+        _require([given], expected, f"the {self.header} header")
 
     def _expected(self, body: bytes, secret: str) -> str:
         mac = hmac.digest(secret.encode("utf-8"), body, self.digest)
-        text = mac.hex() if self.encoding == "hex" else base64.b64encode(mac).decode("ascii")
-        return self.prefix + text
+        return self.prefix + _ENCODINGS[self.encoding](mac)
 
 
+_ENCODINGS: dict[str, Callable[[bytes], str]] = {
+    "hex": bytes.hex,
+    "base64": lambda mac: base64.b64encode(mac).decode("ascii"),
+    "base64url": lambda mac: base64.urlsafe_b64encode(mac).decode("ascii"),
+}
+
+# facts/ats.md §1.2, 3.2, 7, 10, 11 and 13. Greenhouse: algorithm, one space, lower-case hex.
 GREENHOUSE = BodySignature("signature", "sha256 ")
-"""facts/ats.md §1.2: algorithm, one space, lower-case hex."""
+ASHBY = BodySignature("ashby-signature", "sha256=")
+WORKABLE = BodySignature("x-workable-signature")
+RECRUITEE = BodySignature("x-recruitee-signature")
+JAZZHR = BodySignature("x-jazzhr-signature")
+MERGE = BodySignature("x-merge-webhook-signature", encoding="base64url")
 
 
 def verify_standard_webhooks(
@@ -85,13 +95,8 @@ def verify_standard_webhooks(
     if abs(int(timestamp) - now.timestamp()) > tolerance.total_seconds():
         raise NotAuthentic("the webhook-timestamp is too far from our clock")
     signed = b".".join((message_id, timestamp, body))
-    matched = False
-    for secret in secrets:
-        expected = _standard_signature(signed, secret)
-        for signature in signatures:
-            matched |= hmac.compare_digest(signature, expected)
-    if not matched:
-        raise NotAuthentic("no live secret matches the webhook-signature header")
+    expected = [_standard_signature(signed, secret) for secret in secrets]
+    _require(signatures, expected, "the webhook-signature header")
 
 
 def sign_standard_webhooks(
@@ -119,6 +124,116 @@ def _standard_key(secret: str) -> bytes:
         key = b""
     # An empty key is one that anyone has.
     return key or secret.encode("utf-8")
+
+
+# --- Lever ----------------------------------------------------------------------------------
+
+_LARGEST_LEVER_BODY_BYTES = 64 * 1024
+
+
+def lever_signature(token: str, triggered_at: int, secret: str) -> str:
+    """What Lever writes into `signature`: over `token`, then `triggeredAt` in decimal (ms)."""
+    return hmac.digest(_utf8(secret), _utf8(f"{token}{triggered_at}"), "sha256").hex()
+
+
+def verify_lever(body: bytes, secrets: Sequence[str]) -> None:
+    """Check the `signature` inside a Lever body (facts/ats.md §2.2). Raises NotAuthentic.
+
+    It covers `token` and `triggeredAt` alone. What passes proves that a holder of a secret once
+    triggered *something* at that moment; event and data may have been changed on the way by
+    whoever saw one delivery.
+    """
+    # The signature is inside, so a stranger's body must be parsed: ids only, never a large one.
+    if len(body) > _LARGEST_LEVER_BODY_BYTES:
+        raise NotAuthentic("the body is too large for a delivery of Lever")
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise NotAuthentic("the body is not JSON, so it holds no signature") from None
+    fields = said if isinstance(said, dict) else {}
+    token, at, given = (fields.get(name) for name in ("token", "triggeredAt", "signature"))
+    # True is an int in Python, and no time.
+    if not (isinstance(token, str) and type(at) is int and isinstance(given, str)):
+        raise NotAuthentic("token, triggeredAt or signature is missing from the body")
+    expected = [_utf8(lever_signature(token, at, secret)) for secret in secrets]
+    _require([_utf8(given)], expected, "the signature in the body")
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8")
+
+
+# --- SmartRecruiters, Teamtailor ------------------------------------------------------------
+
+_SMARTRECRUITERS_SIGNED: dict[str, re.Pattern[bytes]] = {
+    "smartrecruiters-timestamp": re.compile(rb"[0-9]*"),
+    "event-id": re.compile(rb"[^.]*"),
+    "event-name": re.compile(rb".*", re.DOTALL),
+    "event-version": re.compile(rb"[^.]*"),
+    "link": re.compile(rb"(<.*)?", re.DOTALL),
+}
+"""Signed header → what may stand in it. Joined by dots, they could otherwise be parted elsewhere:
+one signature would cover another id, name and version."""
+
+
+def verify_smartrecruiters(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+    """Check `smartrecruiters-signature`, over time, body and four headers (facts/ats.md §6).
+
+    The header lists a signature for each active key; one good one is enough. Raises NotAuthentic.
+    The time is that of sending and is not judged: a delivery may be retried for days.
+    """
+    given = _raw(headers.get("smartrecruiters-signature"), "smartrecruiters-signature")
+    # An absent header is signed as empty text.
+    fields = {name: _raw(headers.get(name, ""), name) for name in _SMARTRECRUITERS_SIGNED}
+    for name, value in fields.items():
+        if not _SMARTRECRUITERS_SIGNED[name].fullmatch(value):
+            raise NotAuthentic(f"the {name} header is not as SmartRecruiters writes it")
+    timestamp, *others = fields.values()
+    signed = b".".join((timestamp, body, *others))
+    expected = [
+        b"v1=" + _utf8(hmac.digest(_utf8(secret), signed, "sha256").hex()) for secret in secrets
+    ]
+    _require(given.split(b";"), expected, "the smartrecruiters-signature header")
+
+
+_TEAMTAILOR = re.compile(rb"t=([0-9]{1,12}),v2=[0-9a-f]{64}")
+
+
+def verify_teamtailor(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> None:
+    """Check `TT-Signature`: base64 of `t=<seconds>,v2=<hex>` over `t.body` (facts/ats.md §9).
+
+    Raises NotAuthentic. The time is not judged: how long Teamtailor retries is not documented.
+    """
+    given = _raw(headers.get("tt-signature"), "tt-signature")
+    try:
+        inner = _TEAMTAILOR.fullmatch(base64.b64decode(given, validate=True))
+    except (binascii.Error, ValueError):
+        inner = None
+    if inner is None:
+        raise NotAuthentic("the tt-signature header is not of the second version")
+    signed = inner[1] + b"." + body
+    expected = [
+        # Encoded again rather than compared inside: base64 has spare bits.
+        base64.b64encode(
+            b"t=%b,v2=%b" % (inner[1], _utf8(hmac.digest(_utf8(secret), signed, "sha256").hex()))
+        )
+        for secret in secrets
+    ]
+    _require([given], expected, "the tt-signature header")
+
+
+# --- shared ---------------------------------------------------------------------------------
+
+
+def _require(given: Iterable[bytes], expected: Sequence[bytes], where: str) -> None:
+    """Return when one of the given signatures is an expected one. Raises NotAuthentic."""
+    matched = False
+    for signature in given:
+        for one in expected:
+            # No early end, so that the time taken does not tell which secret it was.
+            matched |= hmac.compare_digest(signature, one)
+    if not matched:
+        raise NotAuthentic(f"no live secret matches {where}")
 
 
 def _raw(value: str | None, header: str) -> bytes:

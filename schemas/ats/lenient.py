@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Json = dict[str, Any]
 
 # An id is text of the source; longer than this it is something else in the wrong place.
 _LONGEST_ID = 200
+_LONGEST_TIME = 40
 
 
 def opaque_id(value: Any) -> str | None:
@@ -43,3 +46,21 @@ def values(entries: Any) -> tuple[str, ...]:
         if isinstance(value, str) and (value := value.strip()):
             found[value] = None
     return tuple(found)
+
+
+def iso_instant(value: Any) -> datetime | None:
+    """The aware time of an ISO 8601 date-time; None for anything else.
+
+    A time without a zone names no moment, and a date no time.
+    """
+    return _iso_instant(value) if isinstance(value, str) and len(value) <= _LONGEST_TIME else None
+
+
+@lru_cache(maxsize=4_096)
+def _iso_instant(written: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(written.strip())
+        # Also asks whether it has an equivalent in UTC: the first hours of year 1 may not.
+        return None if at.tzinfo is None or at.astimezone(UTC) is None else at
+    except (ValueError, OverflowError):
+        return None

@@ -20,6 +20,7 @@ class SignedAdapter:
 
     name = "signed"
     success_code = 200
+    refusal_code = 401
     content_types = frozenset({"application/json"})
 
     def verify(
