@@ -8,6 +8,7 @@ else 10). A fact costs no object of its own, neither here nor in the stored stat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -63,6 +64,10 @@ def apply(state: PathState, facts: Sequence[Fact]) -> None:
 
 def _extend(path: Path, steps: list[Fact]) -> None:
     path.kinds += bytes([NUMBER[fact.kind] for fact in steps])
-    encoded = _encode([fact.occurred_at for fact in steps])
+    path.times += packed([fact.occurred_at for fact in steps])
+
+
+def packed(moments: list[datetime]) -> bytes:
+    """Moments as msgpack timestamps, one after the other (fewer than 65,536)."""
     # Without the head that says how many there are: one byte up to 15, else three.
-    path.times += encoded[1 if len(steps) < 16 else 3 :]
+    return _encode(moments)[1 if len(moments) < 16 else 3 :]

@@ -19,7 +19,7 @@ class PathView:
     def snapshot(self, journey_id: UUID, journey: Journey) -> list[Row]:
         """The part of each application that still grows."""
         return [
-            (journey_id, application_id, str(path.part), path.kinds, path.times)
+            (journey_id, application_id, part_name(path.part), path.kinds, path.times)
             for application_id, path in journey.paths.applications.items()
             if path.kinds
         ]
@@ -31,7 +31,7 @@ class PathView:
         rows = self.snapshot(journey_id, journey)
         if filled := journey.paths.filled:
             rows += [
-                (journey_id, application_id, str(path.part), path.kinds, path.times)
+                (journey_id, application_id, part_name(path.part), path.kinds, path.times)
                 for application_id, path in filled
             ]
             journey.paths.filled = []
@@ -40,3 +40,8 @@ class PathView:
         known = {row[1:3]: row for row in before}
         changed = [row for row in rows if known.get(row[1:3]) != row]
         return Changes(changed, [row[1:3] for row in changed if row[1:3] in known], [])
+
+
+def part_name(part: int) -> str:
+    """A part as text whose order is that of the parts."""
+    return f"{part:06}"

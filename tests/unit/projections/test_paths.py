@@ -13,7 +13,7 @@ import pytest
 from projections.fact import Fact
 from projections.paths.fold import STEPS, PathState, apply
 from projections.paths.kinds import KINDS, NUMBER
-from projections.paths.view import PathView
+from projections.paths.view import PathView, part_name
 from projections.projection import Journey, decode_journey, encode_journey
 from schemas.registry import TOUCHPOINTS
 from tests.support.builders import T0, fact, the_meaning
@@ -92,7 +92,7 @@ def test_pages_make_no_difference(length: int, page: int) -> None:
     assert table == rows_of(facts, length)
     for application in ("a", "b"):
         parts = [
-            table[application, str(part)]
+            table[application, part_name(part)]
             for part in range(sum(key[0] == application for key in table))
         ]
         assert all(len(kinds) == STEPS for kinds, _ in parts[:-1])
