@@ -176,18 +176,25 @@ def take(connection: DatabaseConnection, limit: int) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
-def mark(connection: DatabaseConnection, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Write down what became of deliveries, in one statement."""
+def mark(
+    connection: DatabaseConnection,
+    outcomes: Sequence[Outcome],
+    now: datetime,
+    *,
+    again: bool = False,
+) -> None:
+    """Write down what became of deliveries, in one statement; `again` counts another attempt."""
     if not outcomes:
         return
     connection.execute(
         "UPDATE deliveries SET status = became.status, reason = nullif(became.reason, ''), "
-        "touchpoints = became.touchpoints, handled_at = %s "
+        "touchpoints = became.touchpoints, handled_at = %s, attempts = attempts + %s "
         "FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[]) "
         "AS became (delivery_id, status, reason, touchpoints) "
         "WHERE deliveries.delivery_id = became.delivery_id",
         (
             now,
+            int(again),
             [outcome.delivery_id for outcome in outcomes],
             [outcome.status for outcome in outcomes],
             [outcome.reason or "" for outcome in outcomes],
@@ -243,6 +250,58 @@ def redrive(connection: DatabaseConnection, filters: Filters | None = None) -> i
     if redriven:
         connection.execute("SELECT pg_notify(%s, '')", [CHANNEL])
     return redriven
+
+
+TRANSLATED: tuple[Status, ...] = ("recorded", "context", "dead")
+"""What ingest has made of deliveries; the others were never read, or are about to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The translated deliveries of a connection received since a moment, as they are now."""
+
+    connection: str
+    since: datetime
+    count: int
+    first: int
+    last: int
+    """Arrivals: whatever comes later is not part of it."""
+
+
+def span(connection: DatabaseConnection, name: str, since: datetime) -> Span:
+    """How many deliveries of this connection a redrive reads anew, and where they begin and end."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(min(arrival), 0), coalesce(max(arrival), 0) FROM deliveries "
+        "WHERE connection = %s AND received_at >= %s AND status = ANY(%s)",
+        [name, since, list(TRANSLATED)],
+    ).fetchone()
+    assert row is not None
+    return Span(name, since, *row)
+
+
+def of_span(
+    connection: DatabaseConnection, chosen: Span, after: int, limit: int, *, lock: bool = False
+) -> list[tuple[int, Delivery]]:
+    """The next deliveries of a span with their arrivals, in that order.
+
+    `lock` keeps them from others until the transaction ends, and waits for who has them.
+    """
+    rows = connection.execute(
+        f"SELECT {_COLUMNS}, arrival FROM deliveries WHERE connection = %s AND arrival > %s "
+        "AND arrival BETWEEN %s AND %s AND received_at >= %s AND status = ANY(%s) "
+        "ORDER BY arrival LIMIT %s" + (" FOR UPDATE" if lock else ""),
+        [
+            chosen.connection,
+            after,
+            chosen.first,
+            chosen.last,
+            chosen.since,
+            list(TRANSLATED),
+            limit,
+        ],
+        binary=True,
+    )
+    return [(row[-1], _delivery(row)) for row in rows]
 
 
 def counts(connection: DatabaseConnection) -> dict[str, int]:

@@ -59,7 +59,7 @@ class IngestStopped(Exception):
         place = traceback.extract_tb(error.__traceback__)[-1]
         super().__init__(
             f"delivery {delivery_id} met a {type(error).__name__} in {place.name} "
-            f"({Path(place.filename).name}, line {place.lineno}); it is kept and pending: "
+            f"({Path(place.filename).name}, line {place.lineno}); it is kept as it was: "
             "mend the program and start again"
         )
         self.delivery_id = delivery_id
@@ -78,7 +78,7 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Reading:
     """A delivery and what its adapter made of it: a translation, or why there is none."""
 
     delivery: Delivery
@@ -112,7 +112,10 @@ class Ingest:
         with self._database.transaction() as connection:
             # Headers are jsonb; a tenth of a step went into the slower decoder.
             set_json_loads(orjson.loads, connection)
-            read = [self._read(delivery) for delivery in inbox.take(connection, limit)]
+            read = [
+                read_delivery(delivery, self._connections, self._adapters)
+                for delivery in inbox.take(connection, limit)
+            ]
             if not read:
                 return Stepped()
             return self._record(connection, read)
@@ -173,28 +176,11 @@ class Ingest:
             dead=stepped.dead,
         )
 
-    def _read(self, delivery: Delivery) -> _Read:
-        connection = self._connections.get(delivery.connection)
-        adapter = self._adapters.get(delivery.source)
-        if connection is None or adapter is None:
-            what = "connection" if connection is None else "adapter"
-            return _Read(
-                delivery, Translation(), f"its {what} is not configured any more; configure it"
-            )
-        try:
-            return _Read(delivery, adapter.translate(delivery, connection))
-        except Untranslatable as error:
-            return _Read(delivery, Translation(), error.reason)
-        except Unavailable:
-            raise
-        except Exception as error:
-            raise IngestStopped(delivery.delivery_id, error) from None
-
-    def _record(self, connection: DatabaseConnection, read: Sequence[_Read]) -> Stepped:
+    def _record(self, connection: DatabaseConnection, read: Sequence[Reading]) -> Stepped:
         statements = [said for one in read for said in one.translation.statements]
         recorded = self._log.record(statements, connection)
         new = Counter(touchpoint.delivery_id for touchpoint in recorded.appended)
-        outcomes = [_outcome(one, new[one.delivery.delivery_id]) for one in read]
+        outcomes = [outcome_of(one, new[one.delivery.delivery_id]) for one in read]
         inbox.mark(connection, outcomes, self._clock.now())
         for outcome in outcomes:
             if outcome.status == "dead":
@@ -210,7 +196,28 @@ class Ingest:
         )
 
 
-def _outcome(read: _Read, touchpoints: int) -> Outcome:
+def read_delivery(
+    delivery: Delivery, connections: Mapping[str, Connection], adapters: Mapping[str, Adapter]
+) -> Reading:
+    """What a delivery says by its connection and adapter of today. Raises IngestStopped."""
+    connection = connections.get(delivery.connection)
+    adapter = adapters.get(delivery.source)
+    if connection is None or adapter is None:
+        what = "connection" if connection is None else "adapter"
+        return Reading(
+            delivery, Translation(), f"its {what} is not configured any more; configure it"
+        )
+    try:
+        return Reading(delivery, adapter.translate(delivery, connection))
+    except Untranslatable as error:
+        return Reading(delivery, Translation(), error.reason)
+    except Unavailable:
+        raise
+    except Exception as error:
+        raise IngestStopped(delivery.delivery_id, error) from None
+
+
+def outcome_of(read: Reading, touchpoints: int) -> Outcome:
     """What a delivery became. `touchpoints` counts those that were new; a repeat has none."""
     delivery_id, translation = read.delivery.delivery_id, read.translation
     if read.untranslatable is not None:
@@ -314,4 +321,13 @@ def _local(body: bytes, connection: Connection, clock: Clock) -> Delivery:
     )
 
 
-__all__ = ["BATCH", "Ingest", "IngestStopped", "Stepped", "ingest_payloads"]
+__all__ = [
+    "BATCH",
+    "Ingest",
+    "IngestStopped",
+    "Reading",
+    "Stepped",
+    "ingest_payloads",
+    "outcome_of",
+    "read_delivery",
+]

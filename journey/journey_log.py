@@ -20,7 +20,7 @@ from journey.clock import Clock
 from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import UnknownCandidate
-from journey.identity import Identity
+from journey.identity import Identity, Resolved
 from journey.storage import (
     JourneyRecorder,
     NewEvent,
@@ -45,12 +45,14 @@ class Recorded:
     """What a batch of statements became.
 
     `candidates`: whose each statement is, in order. `appended`: the touchpoints that were new, as
-    told. `repeated`: how many were known already. `last_position`: of the whole log, afterwards.
+    told. `repeated`: how many were known already. `merged`: how many candidates were found to be
+    one with another. `last_position`: of the whole log, afterwards.
     """
 
     candidates: list[UUID] = field(default_factory=list)
     appended: list[Touchpoint] = field(default_factory=list)
     repeated: int = 0
+    merged: int = 0
     last_position: int | None = None
 
 
@@ -89,12 +91,19 @@ class JourneyLog(Application[UUID]):
         if not statements:
             return Recorded()
         with collector_paused():
-            return self._record_batch(statements, connection)
+            resolved = self.resolve(statements, connection)
+            return self.record_resolved(statements, resolved, connection)
 
-    def _record_batch(self, statements: Sequence[Statement], connection: Connection) -> Recorded:
-        resolved = self.identity.resolve(
+    def resolve(self, statements: Sequence[Statement], connection: Connection) -> Resolved:
+        """Whose each statement is; keys that are new attach. Raises ValueError for nobody's."""
+        return self.identity.resolve(
             connection, [(statement.person, statement.same_as) for statement in statements]
         )
+
+    def record_resolved(
+        self, statements: Sequence[Statement], resolved: Resolved, connection: Connection
+    ) -> Recorded:
+        """`record` of statements of which it is known whose they are: their keys are not read."""
         now = self.clock.now().astimezone(UTC)
         events = self._sealed(connection, statements, resolved.candidates, stamp_of(now))
         merges = [
@@ -117,6 +126,7 @@ class JourneyLog(Application[UUID]):
                 if place is not None
             ],
             repeated=sum(1 for place in told if place is None),
+            merged=sum(1 for place in appended.places[len(statements) :] if place is not None),
             last_position=appended.last_position,
         )
 
@@ -210,6 +220,15 @@ class JourneyLog(Application[UUID]):
         self, connection: Connection, candidate_id: UUID, as_of: datetime | int | None = None
     ) -> list[UUID]:
         """Every stream read as the same journey as this candidate's, as of a moment or now."""
+        return self.members_of_all(connection, [candidate_id], as_of)
+
+    def members_of_all(
+        self,
+        connection: Connection,
+        candidates: Sequence[UUID],
+        as_of: datetime | int | None = None,
+    ) -> list[UUID]:
+        """`members` of several candidates, all in one list."""
         column = "recorded_at" if isinstance(as_of, datetime) else "position"
         alive = "until_position IS NULL"
         if as_of is not None:
@@ -217,15 +236,16 @@ class JourneyLog(Application[UUID]):
                 f"since_{column} <= %(as_of)s "
                 f"AND (until_{column} IS NULL OR until_{column} > %(as_of)s)"
             )
-        # UNION (not ALL) ends the walk even if the edges ever formed a circle.
+        # UNION (not ALL) ends the walk even if the edges ever formed a circle; either end of an
+        # edge has its index.
         rows = connection.execute(
-            "WITH RECURSIVE edge AS"
-            f" (SELECT absorbed, survivor FROM identity_merges WHERE {alive}),"
-            " member AS (SELECT %(id)s::uuid AS id UNION"
-            " SELECT CASE WHEN e.absorbed = m.id THEN e.survivor ELSE e.absorbed END"
-            " FROM edge e JOIN member m ON m.id IN (e.absorbed, e.survivor))"
-            " SELECT id FROM member",
-            {"id": candidate_id, "as_of": as_of},
+            "WITH RECURSIVE member AS (SELECT unnest(%(ids)s::uuid[]) AS id UNION"
+            " SELECT other.id FROM member m, LATERAL ("
+            f"SELECT survivor AS id FROM identity_merges WHERE absorbed = m.id AND {alive}"
+            " UNION ALL "
+            f"SELECT absorbed FROM identity_merges WHERE survivor = m.id AND {alive}"
+            ") AS other) SELECT id FROM member",
+            {"ids": list(candidates), "as_of": as_of},
         )
         return [row[0] for row in rows]
 
@@ -304,4 +324,4 @@ def _uuid_range(prefix: str) -> tuple[UUID, UUID]:
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
-__all__ = ["JourneyLog", "Recorded"]
+__all__ = ["OWN_SOURCE", "JourneyLog", "Recorded"]

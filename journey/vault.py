@@ -169,10 +169,20 @@ class Vault:
     def unseal(self, database: Database, candidate_id: UUID, token: str) -> Personal:
         """What was sealed. Raises KeyDestroyed after an erasure, WrongMasterKey."""
         with database.transaction() as connection:
-            use_arrays(connection)
-            key = self._load(connection, [candidate_id]).get(candidate_id)
+            key = self.known_keys(connection, [candidate_id]).get(candidate_id)
         if key is None:
             raise KeyDestroyed(f"the key of candidate {candidate_id} was destroyed")
+        return self.open(key, candidate_id, token)
+
+    def known_keys(
+        self, connection: Connection, candidates: Iterable[UUID]
+    ) -> Mapping[UUID, AESGCM]:
+        """The data keys that these candidates have; a destroyed one is missing, and not made."""
+        use_arrays(connection)
+        return self._load(connection, list(set(candidates)))
+
+    def open(self, key: AESGCM, candidate_id: UUID, token: str) -> Personal:
+        """What was sealed under this key of the candidate. Raises WrongMasterKey."""
         sealed = base64.b64decode(token)
         try:
             plain = key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], candidate_id.bytes)
