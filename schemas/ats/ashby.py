@@ -39,7 +39,7 @@ ACTIONS: dict[str, str] = {
     "jobPostingUpdate": "job posting",
     "jobPostingPublish": "job posting",
     "jobPostingUnpublish": "job posting",
-    "openingCreate": "opening",
+    "openingCreate": "job opening",
 }
 """Every documented action but the ping → what it is about."""
 

@@ -19,6 +19,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consumers import inbox
+from consumers.ats_adapters import ALL_ADAPTERS
 from consumers.connections import Connection
 from consumers.errors import Unavailable
 from consumers.inbox import Arrival, DeliverySummary, Filters, new_delivery_id
@@ -26,6 +27,7 @@ from consumers.webhooks.app import create_app
 from consumers.webhooks.group_commit import GroupCommit
 from consumers.webhooks.refusals import REFUSALS
 from consumers.webhooks.server import ReceiverServer
+from consumers.webhooks.signatures import ASHBY
 from journey.database import Database
 from journey.errors import ConfigurationError, DatabaseUnavailable
 from tests.support.doors import SECRET, BrokenAdapter, ListKeeper, SignedAdapter, signed
@@ -177,6 +179,22 @@ def test_a_bad_signature_is_refused_and_kept_apart(door: Door) -> None:
     with door.database.transaction() as connection:
         assert inbox.redrive(connection, Filters(ids=(summary.delivery_id,))) == 0
         assert inbox.take(connection, 10) == []
+
+
+def test_a_sender_for_whom_401_is_final_is_told_to_come_back(database: Database) -> None:
+    """Ashby: a secret set wrong would lose what it refused, so the answer is 503; nothing more."""
+    connections = {"ashby": Connection(name="ashby", source="ashby", secrets=(SECRET,))}
+    app = create_app(database, connections, ALL_ADAPTERS, FrozenClock())
+    with TestClient(app) as client:
+        door = Door(database, client)
+        answer = door.post(EVENT, {"content-type": "application/json"}, to="ashby")
+        assert answer.status_code == 503
+        assert answer.json()["error"] == "not_authentic"
+        assert int(answer.headers["retry-after"]) > 0
+        [summary] = door.kept()
+        assert summary.status == "refused"
+        accepted = door.post(EVENT, ASHBY.sign(EVENT, SECRET), to="ashby")
+        assert accepted.status_code == 200
 
 
 def test_no_signature_is_refused(door: Door) -> None:

@@ -105,6 +105,10 @@ def test_secrets_stay_out_of_repr(tmp_path: Path) -> None:
             "connections: {a: {source: greenhouse, secrets: [x], stages: {A: interview_hold}}}",
             "did you mean interview_held",
         ),
+        (
+            "connections: {a: {source: lever, secrets: [x], archive_reasons: {r1: refused}}}",
+            "archive_reasons.r1: Input should be 'rejected', 'withdrew' or 'hired'",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_field(tmp_path: Path, text: str, says: str) -> None:
