@@ -235,7 +235,7 @@ def _edge(interview: Json, key: str) -> tuple[datetime | None, bool]:
     """When it starts or ends, and whether only the day is told."""
     edge = part(interview, key)
     found = instant(edge.get("date_time")) or instant(edge.get("date"))
-    return (None, False) if found is None else (found[0], found[1] == "day")
+    return (None, False) if found is None else (found[0].astimezone(UTC), found[1] == "day")
 
 
 def _later(at: datetime, days: int) -> datetime | None:
