@@ -20,12 +20,17 @@ from email_validator import EmailNotValidError, validate_email
 
 from journey.arrays import ByteaArray, TextArray, UuidArray, use_arrays
 from journey.database import Connection, settled
+from journey.errors import UnknownCandidate
 from journey.vault import Vault
 from schemas.identifiers import PersonKey
 
 _CACHED_KEYS = 200_000
 
 _NORMALISED = ("email", "phone")
+
+OWN_NAMESPACE = "journey"
+"""Names a candidate by the candidate's own id, as our own exports do: the same person in every
+installation, without a row in the table."""
 
 Key = tuple[str, bytes]
 """Namespace and fingerprint."""
@@ -67,13 +72,16 @@ class Identity:
         id derived from their first key, so that two processes make the same one. Three
         statements for any number of people, two when every key is known.
         """
-        candidates: list[UUID | None] = [
-            None if same else self._people.get(person) for person, same in people
-        ]
+        known_people = self._people.get
+        candidates = [None if same else known_people(person) for person, same in people]
+        # A person may be told of a hundred times in a batch: once is enough to find out who it is.
+        told: dict[tuple[tuple[PersonKey, ...], tuple[PersonKey, ...]], list[int]] = {}
+        for index, candidate in enumerate(candidates):
+            if candidate is None:
+                told.setdefault(people[index], []).append(index)
         open_ = [
-            (index, self._keys(people[index][0]), self._keys(people[index][1]))
-            for index, candidate in enumerate(candidates)
-            if candidate is None
+            (indexes, self._keys(person), self._keys(same))
+            for (person, same), indexes in told.items()
         ]
         resolved = Resolved(candidates)  # type: ignore[arg-type]  # the open ones follow
         if not open_:
@@ -88,13 +96,14 @@ class Identity:
                     self._assign(group, known, fresh)
         if fresh:
             known |= self._attach(connection, fresh)
-        for index, keys, same in open_:
+        for indexes, keys, same in open_:
             distinct = list(dict.fromkeys([known[key] for key in (*keys, *same)]))
-            resolved.candidates[index] = distinct[0]
+            for index in indexes:
+                resolved.candidates[index] = distinct[0]
             if len(distinct) > 1:
-                resolved.shared.append((index, distinct))
+                resolved.shared.append((indexes[0], distinct))
             elif not same and all(key in self._known for key in keys):
-                _remember(self._people, people[index][0], distinct[0])
+                _remember(self._people, people[indexes[0]][0], distinct[0])
         return resolved
 
     def merges(
@@ -129,6 +138,9 @@ class Identity:
         keys = []
         for key in person:
             namespace = key.namespace
+            if namespace == OWN_NAMESPACE:
+                keys.append((namespace, _candidate_named(key.value).bytes))
+                continue
             normal = self.normalise(key) if namespace in _NORMALISED else key.value
             if normal:
                 keys.append((namespace, fingerprint(namespace, normal)))
@@ -156,6 +168,9 @@ class Identity:
         return self._look_up(connection, set(keys)).get(keys[0]) if keys else None
 
     def _look_up(self, connection: Connection, keys: set[Key]) -> dict[Key, UUID]:
+        for key in keys:
+            if key[0] == OWN_NAMESPACE and key not in self._known:
+                _remember(self._known, key, UUID(bytes=key[1]))
         found = {key: self._known[key] for key in keys if key in self._known}
         asked = [key for key in keys if key not in found]
         if asked:
@@ -244,6 +259,16 @@ def _remember(cache: OrderedDict[_Named, UUID], key: _Named, candidate_id: UUID)
     cache[key] = candidate_id
     if len(cache) > _CACHED_KEYS:
         cache.popitem(last=False)
+
+
+def _candidate_named(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        # Without the text, which may be anything.
+        raise UnknownCandidate(
+            f"a person told as {OWN_NAMESPACE}/… is no candidate's id, which is a UUID"
+        ) from None
 
 
 def _hexed(key: Key) -> tuple[str, str]:

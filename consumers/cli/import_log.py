@@ -59,8 +59,8 @@ def import_log(
 ) -> None:
     """Record a log file: as a map says, in batches, idempotent, and resumable after a kill.
 
-    A broken row stops nothing: it is kept aside with its line and reason in FILE.broken.csv, which
-    can be mended and imported with the same map. The views are brought up to date at the end.
+    A broken row stops nothing: it is kept aside in FILE.broken.csv (or .ndjson), which can be
+    mended and imported with the same map. The views are brought up to date at the end.
     Exit code 1 when rows are broken.
 
     Example: journey import hiring.csv --suggest > hiring.yaml
@@ -83,7 +83,7 @@ def import_log(
     log_file, log_map, translate = _opened(file, map_)
     from consumers.bootstrap import installation
     from consumers.cli.output import print_json
-    from consumers.imports.history import Importer
+    from consumers.imports.history import Importer, aside_of
     from consumers.imports.translate import Translator
     from consumers.logging import configure_logging
 
@@ -101,7 +101,7 @@ def import_log(
                     source=log_map.source if log_map else "export",
                     map_digest=log_map.model_dump_json() if log_map else "export",
                     quiet_until=moment(since, "--since") or engine.clock.now(),
-                    aside=file.with_name(f"{file.name}.broken.csv"),
+                    aside=aside_of(file),
                     most_broken=most_broken / 100,
                     progress=told,
                 )

@@ -83,9 +83,13 @@ class CloudEventsLog:
                 number += 1
                 if len(line) == _LONGEST_LINE and not line.endswith("\n"):
                     _skip_line(text)
-                    yield Row(number, CellMap(), "the line is longer than an event can be")
+                    row = Row(number, CellMap(), "the line is longer than an event can be")
                 elif line.strip():
-                    yield _row(number, line)
+                    row = _row(number, line)
+                else:
+                    continue
+                row.cells.raw = line.rstrip("\n")
+                yield row
         finally:
             text.close()
             opened.close()

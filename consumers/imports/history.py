@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from consumers.imports.formats import format_of
 from consumers.imports.log_file import AnyRow, BrokenRow, LogFile
 from consumers.imports.reading import CHUNK
 from journey.arrays import UuidArray, use_arrays
@@ -269,6 +270,12 @@ class Importer:
             )
 
 
+def aside_of(path: Path) -> Path:
+    """Where the broken rows of a file go: beside it, in a form that can be imported itself."""
+    suffix = "ndjson" if format_of(path) == "cloudevents" else "csv"
+    return path.with_name(f"{path.name}.broken.{suffix}")
+
+
 def _batches(log_file: LogFile, translate: Translate, size: int, skip: int) -> Iterator[_Batch]:
     """Rows translated, `size` at a time, after the first `skip`.
 
@@ -343,44 +350,68 @@ def _digest(path: Path, map_digest: str) -> str:
 
 
 class _Aside:
-    """The file of broken rows: a CSV of the same columns, with line and problem before them."""
+    """The file of broken rows: lines as they came where rows are such (NDJSON), else a CSV.
+
+    The CSV has the columns of the log, with line and problem before them, so that the map of the
+    log reads it too.
+    """
 
     EXTRA = ("journey:line", "journey:problem")
 
     def __init__(self, path: Path, log_file: LogFile) -> None:
         self.path = path
         self.bytes = 0
-        self._log_file = log_file
+        # Broken rows that are broken still: theirs are the columns we added the first time.
+        self._columns = tuple(c for c in log_file.columns or () if c not in self.EXTRA)
+        self._keys: list[Any] = [log_file.key(column) for column in self._columns]
+        self._width = len(log_file.columns or ())
         self._file: io.TextIOWrapper | None = None
 
     def cut_to(self, size: int) -> None:
         """Forget what was written after the last commit."""
         self.bytes = size
-        if self.path.exists():
+        if not size:
+            self.path.unlink(missing_ok=True)
+        elif self.path.exists():
             os.truncate(self.path, min(size, self.path.stat().st_size))
-            if not size:
-                self.path.unlink()
 
     def write(self, broken: Sequence[tuple[AnyRow, str]]) -> None:
         """Add rows, on disk before the transaction that counts them commits."""
         if not broken:
             return
-        columns = self._log_file.columns or tuple(
-            dict.fromkeys(column for (_, cells, _), _ in broken for column in cells)
-        )
         if self._file is None:
-            fresh = not self.bytes
-            self._file = self.path.open("a", encoding="utf-8", newline="")
-            if fresh:
-                self._columns = columns
-                csv.writer(self._file).writerow((*self.EXTRA, *columns))
+            self._file = self._opened(broken)
         writer = csv.writer(self._file)
         for (line, cells, _), reason in broken:
-            told = cells if isinstance(cells, list) else [cells[c] for c in columns]
-            writer.writerow((line, reason, *told))
+            if (raw := getattr(cells, "raw", None)) is not None:
+                self._file.write(f"{raw}\n")
+            else:
+                writer.writerow((line, reason, *self._told(cells)))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.bytes = self._file.tell() if False else os.fstat(self._file.fileno()).st_size
+        self.bytes = os.fstat(self._file.fileno()).st_size
+
+    def _opened(self, broken: Sequence[tuple[AnyRow, str]]) -> io.TextIOWrapper:
+        cells = [cells for (_, cells, _), _ in broken]
+        if not self._columns:
+            if self.bytes:
+                self._columns = self._header()
+            else:
+                self._columns = tuple(dict.fromkeys(column for each in cells for column in each))
+        file = self.path.open("a", encoding="utf-8", newline="")
+        if not self.bytes and not hasattr(cells[0], "raw"):
+            csv.writer(file).writerow((*self.EXTRA, *self._columns))
+        return file
+
+    def _header(self) -> tuple[str, ...]:
+        with self.path.open(encoding="utf-8", newline="") as file:
+            return tuple(next(csv.reader(file), []))[len(self.EXTRA) :]
+
+    def _told(self, cells: Any) -> Sequence[str]:
+        if not isinstance(cells, list):
+            return [cells[column] for column in self._columns]
+        # Of a row with too many or too few cells nobody knows which is which: as they came.
+        return [cells[key] for key in self._keys] if len(cells) == self._width else cells
 
     def close(self) -> None:
         """Give the file back."""
@@ -388,4 +419,12 @@ class _Aside:
             self._file.close()
 
 
-__all__ = ["BATCH", "MOST_BROKEN", "ImportRunning", "ImportStopped", "Imported", "Importer"]
+__all__ = [
+    "BATCH",
+    "MOST_BROKEN",
+    "ImportRunning",
+    "ImportStopped",
+    "Imported",
+    "Importer",
+    "aside_of",
+]

@@ -44,9 +44,14 @@ AnyRow = Row | tuple[int, Any, str | None]
 
 
 class CellMap(dict[str, str]):
-    """The cells of a row whose columns differ from row to row."""
+    """The cells of a row whose columns differ from row to row.
 
-    __slots__ = ()
+    `raw` is the row as it came, where it is a line that can be kept aside and mended as such.
+    """
+
+    __slots__ = ("raw",)
+
+    raw: str
 
     def __missing__(self, column: str) -> str:
         return ""

@@ -143,7 +143,8 @@ class Processes:
 
     def start(self, *arguments: str) -> Process:
         """Start `journey …` without waiting for anything."""
-        folder = self._home / f"{next(self._numbers)}-{'-'.join(arguments[:2])}"
+        named = "-".join(Path(argument).name for argument in arguments[:2])
+        folder = self._home / f"{next(self._numbers)}-{named}"
         folder.mkdir()
         process = Process(arguments, self.environment, folder)
         self._started.append(process)
