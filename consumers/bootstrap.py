@@ -213,9 +213,10 @@ class Installation:
         """How far each polled connection is: the last whole round, and the cursor of each list."""
         from consumers.pollers.standing import standing
 
+        now = self.clock.now()
         with self.database.transaction() as connection:
             return {
-                name: standing(connection, name).as_json()
+                name: standing(connection, name, now).as_json()
                 for name, each in self.connections.items()
                 if each.poll_key is not None
             }

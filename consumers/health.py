@@ -321,7 +321,7 @@ def _polls(installation: Installation, connection: Connection, now: datetime) ->
         return
     told = []
     for each in polled:
-        standing = polls.standing(connection, each.name)
+        standing = polls.standing(connection, each.name, now)
         told.append(f"{each.name}: {standing.told()}")
         if advice := standing.advice(now, timedelta(seconds=each.poll_seconds) + PATIENCE):
             yield Check("poll", "wrong", told[-1], advice)

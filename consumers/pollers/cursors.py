@@ -211,28 +211,25 @@ def remember(
     connection: DatabaseConnection,
     name: str,
     endpoint: str,
-    objects: Sequence[tuple[Found, DeliveryId]],
-    *,
-    look_at: datetime | None = None,
+    objects: Sequence[tuple[Found, DeliveryId, datetime | None]],
 ) -> None:
-    """These versions are kept, in these deliveries; `look_at`: then to be asked more about."""
+    """These versions are kept, in these deliveries; at the moment beside to be asked about."""
     if not objects:
         return
     connection.execute(
         "INSERT INTO poll_objects "
-        "SELECT %s, %s, object_id, fingerprint, delivery_id, %s "
-        "FROM unnest(%s::text[], %s::bytea[], %s::uuid[]) "
-        "AS new (object_id, fingerprint, delivery_id) "
+        "SELECT %s, %s, new.* FROM unnest(%s::text[], %s::bytea[], %s::uuid[], %s::timestamptz[]) "
+        "AS new (object_id, fingerprint, delivery_id, look_at) "
         "ON CONFLICT (connection, endpoint, object_id) DO UPDATE SET "
         "fingerprint = excluded.fingerprint, delivery_id = excluded.delivery_id, "
         "look_at = excluded.look_at",
         [
             name,
             endpoint,
-            look_at,
-            [found.object_id for found, _ in objects],
-            [found.fingerprint for found, _ in objects],
-            [delivery_id for _, delivery_id in objects],
+            [found.object_id for found, _, _ in objects],
+            [found.fingerprint for found, _, _ in objects],
+            [delivery_id for _, delivery_id, _ in objects],
+            [look_at for _, _, look_at in objects],
         ],
     )
 
@@ -265,10 +262,10 @@ def looked_at(
     )
 
 
-def waiting(connection: DatabaseConnection, name: str) -> int:
-    """How many objects are still to be asked about."""
+def waiting(connection: DatabaseConnection, name: str, now: datetime) -> int:
+    """How many objects should have been asked about by now."""
     row = connection.execute(
-        "SELECT count(*) FROM poll_objects WHERE connection = %s AND look_at IS NOT NULL", [name]
+        "SELECT count(*) FROM poll_objects WHERE connection = %s AND look_at <= %s", [name, now]
     ).fetchone()
     return 0 if row is None else int(row[0])
 

@@ -5,6 +5,9 @@ E-mails stand in the feed of activities of each candidate and times of interview
 that were missed. Which feeds have something new is told by `candidates`: whatever happens to a
 candidate moves its `updated_at`. A feed is one request a candidate, so feeds are read last.
 
+An interview is asked about once more when its time is over: nothing says that its status alone,
+which then becomes `awaiting_feedback`, moves its `updated_at`.
+
 Source: github.com/grnhse/greenhouse-api-docs, source/includes/harvest/*.md; facts/ats.md §1.5.
 """
 
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,12 +24,13 @@ import orjson
 from consumers.ats_adapters import greenhouse_harvest
 from consumers.errors import Unavailable
 from consumers.pollers.poller import Found
-from schemas.ats.greenhouse import instant
+from schemas.ats.greenhouse import ScheduledInterview, instant
 from schemas.ats.lenient import Json, opaque_id
 
 PER_PAGE = 500
 """The most that Harvest gives at once."""
 
+_AFTER_INTERVIEW = timedelta(minutes=10)
 _FEED_PARTS = ("notes", "emails", "activities")
 # Addresses of files are signed anew for each answer, so they say nothing about a change.
 _EVER_OTHER = frozenset({"attachments"})
@@ -38,7 +42,10 @@ class GreenhouseHarvest:
     source = "greenhouse"
     url = "https://harvest.greenhouse.io/v1"
     lists = ("candidates", "scheduled_interviews", "offers")
-    details: Mapping[str, str] = {"candidates": "activity_feed"}
+    details: Mapping[str, str] = {
+        "scheduled_interviews": "scheduled_interview",
+        "candidates": "activity_feed",
+    }
 
     def list_path(self, endpoint: str, changed_since: datetime | None) -> str:
         """`skip_count` spares Greenhouse the counting of all for a link that nobody follows."""
@@ -52,15 +59,29 @@ class GreenhouseHarvest:
         """Each object of the page."""
         return [_found(each, _id(each)) for each in _objects(_loaded(body))]
 
+    def look_at(self, endpoint: str, body: bytes, now: datetime) -> datetime | None:
+        """A candidate that changed at once, an interview that is to come after its end."""
+        if endpoint == "candidates":
+            return now
+        said = ScheduledInterview.read(_loaded(body)) if endpoint in self.details else None
+        if said is None or said.ends_at is None or said.status != "scheduled":
+            return None
+        return max(said.ends_at, now) + _AFTER_INTERVIEW
+
     def detail_path(self, endpoint: str, object_id: str) -> str:
-        """The feed of a candidate."""
-        return f"/candidates/{quote(object_id, safe='')}/{endpoint}"
+        """The feed of a candidate, or the interview itself."""
+        own_id = quote(object_id, safe="")
+        if endpoint == "scheduled_interview":
+            return f"/scheduled_interviews/{own_id}"
+        return f"/candidates/{own_id}/{endpoint}"
 
     def detail_found(self, endpoint: str, about: bytes, body: bytes) -> list[Found]:
-        """Each note, e-mail and activity, named by what it is and whose."""
+        """Each note, e-mail and activity, named by what it is and whose; or the interview."""
         answer = _loaded(body)
         if not isinstance(answer, dict):
-            raise Unavailable("answered something that is no feed")
+            raise Unavailable("answered something that is no object")
+        if endpoint == "scheduled_interview":
+            return [_found(answer, _id(answer))]
         candidate = _id(_loaded(about))
         return [
             _found(item, f"{name}/{candidate}/{_id(item)}")
@@ -68,11 +89,13 @@ class GreenhouseHarvest:
             for item in _objects(answer.get(name) or [])
         ]
 
-    def detail_joined(self, endpoint: str, about: bytes, new: list[Found]) -> bytes:
+    def detail_joined(self, endpoint: str, about: bytes, new: list[Found]) -> bytes | None:
         """A feed of what is new in it, with the candidate's ids and addresses beside.
 
         Without the addresses nobody can tell an e-mail from the candidate from one to them.
         """
+        if endpoint == "scheduled_interview":
+            return None
         candidate = _loaded(about)
         parts: dict[str, list[Any]] = {name: [] for name in _FEED_PARTS}
         for each in new:

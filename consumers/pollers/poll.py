@@ -274,17 +274,20 @@ class _Step:
             # One that never answers must not keep the others waiting.
             cursors.looked_at(self.session, name, behind, object_id, self.now + _DETAIL_AGAIN)
             raise
-        self._keep_parts(endpoint, about, found)
+        # First, since what is kept now may have to be asked about at another time.
         cursors.looked_at(self.session, name, behind, object_id)
+        self._keep_answer(endpoint, behind, about, found)
         if cursor.problem is not None:
             cursors.save_cursor(self.session, replace(cursor, problem=None))
         return _well(poll)
 
-    def _keep_parts(self, endpoint: str, about: bytes, found: list[Found]) -> None:
+    def _keep_answer(self, endpoint: str, behind: str, about: bytes, found: list[Found]) -> None:
         """Keep what is new of an answer as one delivery: the rest was kept before."""
         new, _ = self._new(endpoint, found)
-        if new:
-            body = self.polled.poller.detail_joined(endpoint, about, new)
+        body = self.polled.poller.detail_joined(endpoint, about, new)
+        if body is None:
+            self._keep_objects(behind, found)
+        elif new:
             delivery = self._delivery(endpoint, body)
             self._keep(endpoint, new, [delivery] * len(new))
 
@@ -316,13 +319,15 @@ class _Step:
             return
         own = {delivery.delivery_id: delivery for delivery in deliveries}
         inbox.keep(self.session, own.values())
-        in_deliveries = [delivery.delivery_id for delivery in deliveries]
+        look_at = self.polled.poller.look_at
         cursors.remember(
             self.session,
             self.polled.name,
             endpoint,
-            list(zip(new, in_deliveries, strict=True)),
-            look_at=self.now if endpoint in self.polled.poller.details else None,
+            [
+                (each, delivery.delivery_id, look_at(endpoint, each.body, self.now))
+                for each, delivery in zip(new, deliveries, strict=True)
+            ],
         )
         log.info("poll found", connection=self.polled.name, endpoint=endpoint, objects=len(new))
 

@@ -46,7 +46,11 @@ class Poller(Protocol):
 
     @property
     def details(self) -> Mapping[str, str]:
-        """List → what is asked about each of its changed objects, one by one, at last."""
+        """List → what is asked about its objects one by one, when all lists are read."""
+        ...
+
+    def look_at(self, endpoint: str, body: bytes, now: datetime) -> datetime | None:
+        """When to ask about an object of which this version is kept now; None: not at all."""
         ...
 
     def list_path(self, endpoint: str, changed_since: datetime | None) -> str:
@@ -62,11 +66,11 @@ class Poller(Protocol):
         ...
 
     def detail_found(self, endpoint: str, about: bytes, body: bytes) -> list[Found]:
-        """The parts of the answer about one object, whose kept version is `about`."""
+        """The answer about one object, whose kept version is `about`: itself, or its parts."""
         ...
 
-    def detail_joined(self, endpoint: str, about: bytes, new: list[Found]) -> bytes:
-        """One body of those parts that are new."""
+    def detail_joined(self, endpoint: str, about: bytes, new: list[Found]) -> bytes | None:
+        """One body of those parts that are new; None where the answer is the object itself."""
         ...
 
     def before(self, endpoint: str, body: bytes) -> bytes | None:

@@ -71,12 +71,12 @@ class Standing:
         }
 
 
-def standing(connection: DatabaseConnection, name: str) -> Standing:
+def standing(connection: DatabaseConnection, name: str, now: datetime) -> Standing:
     """How this connection stands."""
     return Standing(
         cursors.load_poll(connection, name),
         tuple(cursors.load_cursors(connection, name)),
-        cursors.waiting(connection, name),
+        cursors.waiting(connection, name, now),
     )
 
 

@@ -288,6 +288,30 @@ def test_a_moved_interview_is_told_from_a_new_one(polled: Polled, harvest: Harve
     assert polled.kinds() == ["interview_scheduled", "interview_moved", "interview_held"]
 
 
+def test_an_interview_is_asked_about_once_more_after_its_end(
+    polled: Polled, harvest: Harvest, clock: FrozenClock
+) -> None:
+    """That its time is over may change its status and not its `updated_at`."""
+    ends = {"date_time": (NOW + timedelta(hours=1)).isoformat()}
+    booked = {**payload("interview_scheduled"), "start": {"date_time": NOW.isoformat()}}
+    harvest.put("scheduled_interviews", {**booked, "end": ends})
+    later = [{**interview(number), "updated_at": NOW.isoformat()} for number in (1, 2)]
+    polled.round()
+    harvest.put("scheduled_interviews", *later)
+    polled.next_round()
+    harvest.put("scheduled_interviews", {**booked, "end": ends, "status": "awaiting_feedback"})
+    polled.next_round()
+    assert polled.ids("scheduled_interviews") == [61000001, 1, 2]
+    clock.at = NOW + timedelta(hours=1, minutes=10)
+    polled.round()
+    assert polled.ids("scheduled_interviews") == [61000001, 1, 2, 61000001]
+    polled.ingest()
+    assert polled.kinds().count("interview_held") == 1
+    asked = len(harvest.asked)
+    polled.next_round()
+    assert [each.path for each in harvest.asked[asked:] if each.path.count("/") > 1] == []
+
+
 # --- pages ----------------------------------------------------------------------------------
 
 

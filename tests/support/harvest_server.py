@@ -83,6 +83,9 @@ class Harvest:
         if len(parts) == 3 and parts[0] == "candidates" and parts[2] == "activity_feed":
             feed = self.feeds.get(parts[1])
             return (404, {}, {"message": "Resource not found"}) if feed is None else (200, {}, feed)
+        if len(parts) == 2 and parts[0] in self.lists:
+            found = [each for each in self.lists[parts[0]] if str(each["id"]) == parts[1]]
+            return (200, {}, found[0]) if found else (404, {}, {"message": "Resource not found"})
         if len(parts) == 1 and parts[0] in self.lists:
             return self._page(asked, parts[0])
         return 404, {}, {"message": "Resource not found"}
