@@ -20,7 +20,7 @@ from journey.clock import Clock
 from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import UnknownCandidate
-from journey.identity import Identity, Resolved
+from journey.identity import Forest, Identity, Resolved
 from journey.storage import (
     JourneyRecorder,
     NewEvent,
@@ -118,6 +118,9 @@ class JourneyLog(Application[UUID]):
         ):
             if place is not None:
                 _add_edge(connection, absorbed, survivor, place[1], now)
+        for said, survivor, place in zip(statements, resolved.candidates, told, strict=True):
+            if place is not None and type(said.touchpoint) in _MERGING:
+                _take_over(connection, said.touchpoint, survivor, place[1], now)
         return Recorded(
             candidates=resolved.candidates,
             appended=[
@@ -176,11 +179,7 @@ class JourneyLog(Application[UUID]):
         )
         place = append(connection, [_event(survivor, touchpoint, now)]).places[0]
         if place is not None:
-            connection.execute(
-                "UPDATE identity_merges SET until_position = %s, until_recorded_at = %s "
-                "WHERE absorbed = %s AND since_position = %s",
-                [place[1], now, released, since_position],
-            )
+            _end_edge(connection, released, place[1], now)
         return place is not None
 
     def history(
@@ -313,6 +312,29 @@ def _add_edge(
         "VALUES (%s, %s, %s, %s)",
         [absorbed, survivor, position, now],
     )
+
+
+def _end_edge(connection: Connection, released: UUID, position: int, now: datetime) -> None:
+    connection.execute(
+        "UPDATE identity_merges SET until_position = %s, until_recorded_at = %s "
+        "WHERE absorbed = %s AND until_position IS NULL",
+        [position, now, released],
+    )
+
+
+_MERGING = (CandidatesMerged, CandidatesUnmerged)
+
+
+def _take_over(
+    connection: Connection, told: Touchpoint, survivor: UUID, position: int, now: datetime
+) -> None:
+    """Read journeys as one, or apart, as another installation concluded (an export read back)."""
+    if isinstance(told, CandidatesMerged):
+        edge = Forest.load(connection, {survivor, told.absorbed}).merge(survivor, told.absorbed)
+        if edge is not None:
+            _add_edge(connection, edge[1], edge[0], position, now)
+    elif isinstance(told, CandidatesUnmerged):
+        _end_edge(connection, told.released, position, now)
 
 
 def _uuid_range(prefix: str) -> tuple[UUID, UUID]:

@@ -116,7 +116,7 @@ class Queries:
             events = self._alert_events(connection, known.candidates)
         journey = fold_whole(self._fold, list(known.facts), known.journey_id)
         now = known.now
-        silences, findings = _rows(known.journey_id, journey, self._meaning)
+        silences, findings = rows_of(known.journey_id, journey, self._meaning)
         applications = [
             Application(*row) for row in JourneyMapView().snapshot(known.journey_id, journey)
         ]
@@ -192,10 +192,10 @@ class Queries:
             raise UnknownCandidate(f"nothing is known of {candidate_id}{since}")
         root = _root(candidate_id, streams)
         others = tuple(sorted(stream for stream in members if stream != root))
-        moment = at or self._moment(connection, as_of, now)
+        moment = at or self.moment(connection, as_of, now)
         return _Known(root, (root, *others), facts, moment)
 
-    def _moment(self, connection: Connection, as_of: AsOf, now: datetime) -> datetime:
+    def moment(self, connection: Connection, as_of: AsOf, now: datetime) -> datetime:
         """When it was that we knew this much: the recording of a position is its moment."""
         if not isinstance(as_of, int):
             return as_of or now
@@ -260,7 +260,7 @@ class Queries:
         told = [
             each
             for row in rows
-            for each in silences_at(_silence_row(row), self._meaning.policies, now)
+            for each in silences_at(silence_row(row), self._meaning.policies, now)
             if (policy is None or each.policy == policy)
             and gravity(each.level) >= gravity(at_least)
         ]
@@ -302,7 +302,7 @@ class Queries:
                 },
                 binary=True,
             ).fetchall()
-        told = [(row[0], _finding(row)) for row in rows]
+        told = [(row[0], finding_of(row)) for row in rows]
         return [
             contradiction_at(finding, journey_id, self._meaning.rules, now)
             for journey_id, finding in told
@@ -350,23 +350,25 @@ def _root(candidate_id: UUID, streams: dict[UUID, list[Fact]]) -> UUID:
     return members.root(candidate_id)
 
 
-def _rows(
+def rows_of(
     journey_id: UUID, journey: Journey, meaning: Meaning
 ) -> tuple[list[SilenceRow], list[Finding]]:
     """The silences and findings of a folded journey, by the views that also store them."""
     silences = [
-        _silence_row(row) for row in SilenceView().changes(journey_id, [], journey, meaning).rows
+        silence_row(row) for row in SilenceView().changes(journey_id, [], journey, meaning).rows
     ]
     silences.sort(key=in_order)
     rows = ContradictionView().changes(journey_id, [], journey, meaning).rows
-    return silences, [_finding(row) for row in rows]
+    return silences, [finding_of(row) for row in rows]
 
 
-def _silence_row(row: Sequence[Any]) -> SilenceRow:
+def silence_row(row: Sequence[Any]) -> SilenceRow:
+    """A row of table `silences`, in the order of its view's columns."""
     return SilenceRow(**dict(zip(SilenceView.columns, row, strict=True)))
 
 
-def _finding(row: Sequence[Any]) -> Finding:
+def finding_of(row: Sequence[Any]) -> Finding:
+    """A row of table `findings`, in the order of its view's columns; evidence also as text."""
     _, application_id, rule, key, severity, since, until, evidence = row
     if isinstance(evidence, str):
         evidence = _to_evidence(evidence)

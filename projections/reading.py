@@ -89,7 +89,7 @@ def stream_range(
     with connection.cursor().copy(_STREAMS, [_OLD_TOPICS, _OLD_TOPICS, low, high, up_to]) as copy:
         copy.set_types(["uuid", "bytea", "bool"])
         for candidate_id, states, has_old in copy.rows():
-            yield candidate_id, _old_stream(states) if has_old else _decode_facts(states)
+            yield candidate_id, facts_of(states, has_old)
 
 
 _STREAMS = """
@@ -110,8 +110,10 @@ COPY (
 """
 
 
-def _old_stream(states: bytes) -> list[Fact]:
-    """A stream that holds old versions: these carry their topic, and are upcast."""
+def facts_of(states: bytes, has_old: bool) -> list[Fact]:
+    """A JSON array of states as facts. If `has_old`, at least the old ones carry their topic."""
+    if not has_old:
+        return _decode_facts(states)
     facts = []
     for fields in orjson.loads(states):
         if topic := fields.pop("topic", None):

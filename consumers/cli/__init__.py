@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -21,6 +21,7 @@ from consumers.cli import (
     deliveries,
     demo,
     doctor,
+    export,
     import_log,
     ingest,
     rebuild,
@@ -55,6 +56,8 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
+    name: str
+    command: Callable[..., None]
     for name, command in (
         ("demo", demo.demo),
         ("serve", serve.serve),
@@ -72,6 +75,7 @@ def make_app() -> typer.Typer:
     for name, command in (
         ("connections", connections.connections),
         ("rebuild", rebuild.rebuild),
+        ("export", export.export),
         ("doctor", doctor.doctor),
     ):
         app.command(name, help=described(command))(command)
