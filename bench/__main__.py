@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import append, ingest, projections, reads, webhook
+from bench import append, imports, ingest, projections, reads, webhook
 from bench.harness import Figure, server
 
 Run = Callable[..., Iterator[Figure]]
@@ -21,6 +21,9 @@ FIGURES: dict[str, Run] = {
     "webhook_vs_insert": webhook.run,
     "deliveries_to_touchpoints": ingest.run,
     "as_of_read": reads.run,
+    "read_xes": imports.run_read,
+    "read_csv": imports.run_read,
+    "import_to_store": imports.run_import,
     "growth": projections.run_growth,
 }
 """Name → what measures it; two names of one measurement share its run."""
