@@ -377,9 +377,14 @@ def http_page() -> Iterator[str]:
         [(str(each.status), f"`{each.code}`", each.message) for each in REFUSALS],
     )
     yield _table(
-        ("adapter", "success", "content types"),
+        ("adapter", "success", "not authentic", "content types"),
         [
-            (f"`{name}`", str(each.success_code), _codes(sorted(each.content_types)))
+            (
+                f"`{name}`",
+                str(each.success_code),
+                str(each.refusal_code),
+                _codes(sorted(each.content_types)),
+            )
             for name, each in _sorted(ALL_ADAPTERS)
         ],
     )
