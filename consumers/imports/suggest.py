@@ -19,7 +19,7 @@ import yaml
 from consumers.imports.activity_words import Guess, guess, plain
 from consumers.imports.column_facts import Column, Dates
 from consumers.imports.csv_log import ROW_NUMBER, CsvLog
-from consumers.imports.formats import format_of, open_log
+from consumers.imports.formats import open_log
 from consumers.imports.log_file import LogFile, UnreadableLog
 from consumers.imports.ocel import EVENT_ID, OBJECT_TYPE
 from consumers.imports.reading import Opened
@@ -147,10 +147,12 @@ def suggest(log: LogFile | Path) -> str:
 
     Reads at most `MOST_ROWS` rows, holding a sample of each column and no row.
     """
-    encoding = None
     if isinstance(log, Path):
-        encoding = _encoding_of(log)
-        log = CsvLog(log, encoding=encoding) if encoding else open_log(log)
+        log = open_log(log)
+    encoding = None
+    if isinstance(log, CsvLog):
+        encoding = _encoding_of(log.path)
+        log = CsvLog(log.path, encoding=encoding) if encoding else log
     sampled = _sample(log, encoding)
     if not sampled.rows:
         raise UnreadableLog(f"{log.path.name} has no rows from which a map could be proposed")
@@ -185,9 +187,7 @@ def _sample(log: LogFile, encoding: str | None) -> _Sampled:
 
 
 def _encoding_of(path: Path) -> str | None:
-    """The encoding of a table that is not in UTF-8; None for UTF-8 and for every other format."""
-    if format_of(path) != "csv":
-        return None
+    """The encoding of a table that is not in UTF-8; None for one that is."""
     opened = Opened(path)
     try:
         start = opened.read(1 << 20)

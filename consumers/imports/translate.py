@@ -48,6 +48,10 @@ class _Activity:
     by: Key | None = None
     values_of: dict[str, _Activity] = field(default_factory=dict)
 
+    def by_value(self, cells: Any) -> _Activity:
+        """What it means in this row, where another column decides."""
+        return self.values_of.get(cells[self.by], self)
+
 
 @dataclass(slots=True)
 class _Person:
@@ -114,6 +118,8 @@ class Translator:
             activity = activities.get(name) or self._new_activity(name)
             if name in other:
                 other[name] += 1
+            if activity.by is not None:
+                activity = activity.by_value(cells)
             if activity.kind is None:
                 return ()
             text = cells[time_key]
@@ -126,11 +132,12 @@ class Translator:
         read, statement = self._moments.read, self._statement_maker()
 
         def translate(cells: Any) -> Sequence[Statement]:
-            return [
-                statement(cells, activity, text, read(text))
-                for activity, key in self._steps
-                if activity.kind is not None and (text := cells[key].strip())
-            ]
+            said = []
+            for step, key in self._steps:
+                activity = step.by_value(cells) if step.by is not None else step
+                if activity.kind is not None and (text := cells[key].strip()):
+                    said.append(statement(cells, activity, text, read(text)))
+            return said
 
         return translate
 
