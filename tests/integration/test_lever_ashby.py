@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from consumers import inbox
 from consumers.ats_adapters import ALL_ADAPTERS
 from consumers.connections import Connection, Connections
 from consumers.ingest import Ingest
+from consumers.repair import Repair
 from consumers.webhooks.app import create_app
 from consumers.webhooks.signatures import ASHBY as SIGNATURE
 from journey.database import Database
@@ -94,6 +96,25 @@ def test_a_journey_at_lever(way: Way) -> None:
         *kinds,
         "hired",
     ]
+
+
+def test_an_archive_reason_that_is_said_later_mends_what_came_before(way: Way) -> None:
+    """Unrecognised until the connection says what the reason means; then redriven, once."""
+    way.lever("application_created", "archived_as_hired")
+    way.ingested()
+    person = "lever:contact/c6a5e3d1-7b29-4e8f-a1d2-9f0e8d7c6b03"
+    assert way.journey(person) == ["application_submitted", "unrecognised_touchpoint"]
+    mended = LEVER.connection(archive_reasons={"16f5e4d3-c2b1-4a09-9876-543210fedc09": "hired"})
+    clock = FrozenClock()
+    repair = Repair(way.database, way.log, Connections([mended]), clock)
+    for _ in range(2):
+        repair.run("lever", clock.now() - timedelta(days=1))
+        assert Counter(way.journey(person)) == {
+            "application_submitted": 1,
+            "unrecognised_touchpoint": 1,
+            "touchpoint_retracted": 1,
+            "hired": 1,
+        }
 
 
 def test_verifying_a_lever_webhook_hires_nobody(way: Way) -> None:
