@@ -45,7 +45,6 @@ from consumers.webhooks.signatures import GREENHOUSE as SIGNATURE
 from schemas.ats.greenhouse import ACTIONS, Offer, moment
 from schemas.ats.lenient import opaque_id, part, values
 from schemas.event import Touchpoint
-from schemas.registry import touchpoint_class
 from schemas.statement import Statement
 from schemas.touchpoints import (
     ApplicationReopened,
@@ -143,21 +142,9 @@ def _stage_changed(told: Told) -> Translation:
     if case.said.is_prospect:
         return case.kept(event_id, when)
     statements = [case.statement(case.touchpoint(StageChanged, event_id, when))]
-    if kind := _kind_of_stage(told.connection, case.said.stage):
+    if kind := told.connection.kind_of_stage(case.said.stage):
         statements.append(_implied_by_stage(case, kind, event_id))
     return Translation(tuple(statements))
-
-
-def _kind_of_stage(connection: Connection, stage: str | None) -> type[Touchpoint] | None:
-    """What entering this stage means in this organisation, if its connection says so."""
-    if stage is None or not connection.stages:
-        return None
-    wanted = stage.casefold()
-    for name, kind in connection.stages.items():
-        if name.strip().casefold() == wanted:
-            found = touchpoint_class(kind)
-            return None if found is StageChanged else found
-    return None
 
 
 def _implied_by_stage(case: Case, kind: type[Touchpoint], event_id: str) -> Statement:
