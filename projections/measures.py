@@ -71,7 +71,8 @@ class Spread:
 class Step:
     """A node of the graph. `count`: how often; `applications`: of how many.
 
-    `first` and `last`: how many paths begin and end with it.
+    `first` and `last`: how many paths begin and end with it. `place`: how many steps an
+    application has behind it when it comes to this one for the first time, on average.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Step:
     applications: int
     first: int
     last: int
+    place: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +206,12 @@ def _steps(steps: Steps, names: Sequence[str], starts: Flags, ends: Flags) -> tu
     first = np.bincount(steps.what[starts], minlength=len(names))
     last = np.bincount(steps.what[ends], minlength=len(names))
     groups = _Groups.of(steps.what, len(names))
-    applications = groups.sums(groups.firsts(steps.case))
+    applications, places = _first_times(steps, starts, groups)
     found = [
-        Step(names[key], int(count), int(many), int(first[key]), int(last[key]))
-        for key, count, many in zip(groups.keys, groups.counts, applications, strict=True)
+        Step(names[key], int(count), int(many), int(first[key]), int(last[key]), float(place))
+        for key, count, many, place in zip(
+            groups.keys, groups.counts, applications, places, strict=True
+        )
     ]
     return tuple(sorted(found, key=lambda step: (-step.count, step.name)))
 
@@ -232,6 +236,18 @@ def _edges_of_cases(case: Numbers) -> tuple[Flags, Flags]:
     starts[1:] = case[1:] != case[:-1]
     ends[:-1] = starts[1:]
     return starts, ends
+
+
+def _first_times(
+    steps: Steps, starts: Flags, groups: _Groups
+) -> tuple[Numbers, NDArray[np.float64]]:
+    """Of each group (a kind or stage): how many cases come to it, and with how many steps behind
+    them when they first do, on average."""
+    firsts = groups.firsts(steps.case)
+    cases = groups.sums(firsts)
+    here = np.arange(len(starts))
+    behind = here - np.maximum.accumulate(np.where(starts, here, 0))
+    return cases, groups.sums(behind[groups.order] * firsts) / cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,13 +337,7 @@ def stage_volumes(
     """Stages in the order in which applications come to them, on average."""
     starts, ends = _edges_of_cases(entries.case)
     groups = _Groups.of(entries.what, len(names))
-    firsts = groups.firsts(entries.case)
-    entered = groups.sums(firsts)
-    # How many stages an application had been in before it came to this one.
-    before = np.arange(len(starts)) - np.maximum.accumulate(
-        np.where(starts, np.arange(len(starts)), 0)
-    )
-    ranks = groups.sums(before[groups.order] * firsts) / entered
+    entered, places = _first_times(entries, starts, groups)
     standing: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for stage, case in zip(entries.what[ends], entries.case[ends], strict=True):
         standing[int(stage)][applications[case].status] += 1
@@ -335,7 +345,7 @@ def stage_volumes(
     found = [
         _volume(names[key], int(many), int(count), standing[int(key)], stays.get(int(key)))
         for _, key, many, count in sorted(
-            zip(ranks, groups.keys, entered, groups.counts, strict=True),
+            zip(places, groups.keys, entered, groups.counts, strict=True),
             key=lambda each: (each[0], -each[2], names[each[1]]),
         )
     ]

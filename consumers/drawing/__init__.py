@@ -1,0 +1,1 @@
+"""Graphs as pictures: DOT for other tools, and an SVG that needs none."""
