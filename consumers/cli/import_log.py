@@ -214,13 +214,14 @@ def _tell(file: Path, imported: Imported, other: dict[str, int], dry_run: bool) 
             f"of {imported.rows:,} rows. Nothing was done."
         )
         return
-    would = "would be" if dry_run else "are"
+    if dry_run:
+        out.print("A dry run: nothing was recorded.")
     if imported.resumed_at:
         out.print(f"Went on after row {imported.resumed_at:,}, where an earlier run had ended.")
     out.print(
-        f"{imported.rows:,} rows: {imported.touchpoints:,} touchpoints {would} new, "
-        f"{imported.repeated:,} {'are' if dry_run else 'were'} known, "
-        f"{imported.ignored:,} rows {would} left out, {imported.broken:,} are broken."
+        f"Rows: {imported.rows:,}, of these left out {imported.ignored:,}, "
+        f"broken {imported.broken:,}. "
+        f"Touchpoints: new {imported.touchpoints:,}, known {imported.repeated:,}."
     )
     if imported.first_at and imported.last_at:
         out.print(
