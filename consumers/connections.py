@@ -108,7 +108,10 @@ class Connection(BaseModel):
     @field_validator("poll_url")
     @classmethod
     def _keeps_the_key_secret(cls, url: str | None) -> str | None:
-        parts = urlsplit(url or "https://unset")
+        try:
+            parts = urlsplit(url or "https://unset")
+        except ValueError:
+            parts = urlsplit("https://")
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if parts.scheme != "https" and not (parts.scheme == "http" and local):
             raise ValueError("must begin with https://, since the key is sent there")

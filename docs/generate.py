@@ -353,7 +353,8 @@ def settings_page() -> Iterator[str]:
         )
         + ". A secret written `env:NAME` is read from the variable NAME. Instead of the file, or "
         "over it, stand the variables `JOURNEY_CONNECTION_<NAME>_SOURCE`, `…_SECRETS` (separated "
-        "by commas), `…_SUCCESS_CODE`, `…_MAPPING` and `…_SOURCE_NAME`."
+        "by commas), `…_SUCCESS_CODE`, `…_MAPPING`, `…_SOURCE_NAME`, `…_POLL_KEY`, `…_POLL_URL`, "
+        "`…_POLL_SECONDS` and `…_POLL_SINCE`."
     )
 
 

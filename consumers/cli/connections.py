@@ -10,7 +10,8 @@ def connections(as_json: AsJson = False) -> None:
 
     Example: journey connections
 
-    JSON: a list of {name, path, source, source_name, secrets, success_code, mapping, stages}.
+    JSON: a list of {name, path, source, source_name, secrets, success_code, mapping, stages,
+    poll_seconds}; poll_seconds is null for one that is not polled.
     """
     from consumers.ats_adapters import ALL_ADAPTERS
     from consumers.bootstrap import installation
@@ -27,6 +28,7 @@ def connections(as_json: AsJson = False) -> None:
                 "success_code": each.success_code or ALL_ADAPTERS[each.source].success_code,
                 "mapping": str(each.mapping) if each.mapping else None,
                 "stages": len(each.stages),
+                "poll_seconds": each.poll_seconds if each.poll_key is not None else None,
             }
             for each in engine.connections.values()
         ]
@@ -35,7 +37,7 @@ def connections(as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_table(
-        ("name", "path", "source", "source name", "secrets", "answers", "stages", "mapping"),
+        ("name", "path", "source", "source name", "secrets", "answers", "stages", "mapping", "polled"),
         [
             (
                 each["name"],
@@ -46,6 +48,7 @@ def connections(as_json: AsJson = False) -> None:
                 each["success_code"],
                 each["stages"],
                 each["mapping"],
+                f"every {each['poll_seconds']} s" if each["poll_seconds"] else None,
             )
             for each in found
         ],

@@ -28,26 +28,20 @@ from journey.journey_log import JourneyLog
 from journey.vault import Vault
 from tests.support import greenhouse
 from tests.support.fakes import FrozenClock
-from tests.support.greenhouse import PAYLOADS
-from tests.support.harvest_server import KEY, Asked, Harvest, Json, a_harvest_server
+from tests.support.harvest_server import (
+    KEY,
+    Asked,
+    Harvest,
+    a_harvest_server,
+    anneke,
+    interview,
+    payload,
+)
 from tests.support.installations import settings_for
 from tests.support.truth import a_chance
 
 ENDPOINTS = ("candidates", "scheduled_interviews", "offers", "activity_feed")
 NOW = greenhouse.RECEIVED_AT
-
-
-def payload(name: str) -> Json:
-    """One of our payloads of Harvest, free to be changed."""
-    found: Json = orjson.loads((PAYLOADS / "harvest" / f"{name}.json").read_bytes())
-    return found
-
-
-def interview(number: int, minute: int = 0, **changes: Any) -> Json:
-    """An interview of its own application, changed this many minutes after ten on 2 February."""
-    at = f"2026-02-02T{10 + minute // 60:02}:{minute % 60:02}:00.000Z"
-    own = {"id": number, "application_id": 90000000 + number, "created_at": at, "updated_at": at}
-    return {**payload("interview_scheduled"), **own, **changes}
 
 
 @pytest.fixture
@@ -165,14 +159,6 @@ def make(database: Database, clock: FrozenClock, harvest: Harvest) -> Iterator[M
 @pytest.fixture
 def polled(make: Make) -> Polled:
     return make()
-
-
-def anneke(harvest: Harvest) -> None:
-    """One candidate in process, with an interview, an offer and a feed."""
-    harvest.put("candidates", payload("candidate_in_process"))
-    harvest.put("scheduled_interviews", payload("interview_scheduled"))
-    harvest.put("offers", payload("offer_out"))
-    harvest.feeds["70110001"] = payload("feed_as_answered")
 
 
 # --- a good day -----------------------------------------------------------------------------

@@ -121,6 +121,17 @@ def test_passwords_in_headers_are_not_stored(door: Door) -> None:
     assert "x-forwarded-for" not in found[0].headers
 
 
+def test_nobody_outside_may_say_how_we_came_by_a_delivery(door: Door) -> None:
+    """Headers of our own names are dropped, in whatever case: a webhook cannot pose as a poll."""
+    headers = {"Journey-Poll": "offers", "journey-poll-before": "{}", "JOURNEY-ANYTHING": "x"}
+    assert door.post(EVENT, {**signed(EVENT), **headers}).status_code == 200
+    [summary] = door.kept()
+    with door.database.transaction() as connection:
+        found = inbox.get(connection, summary.delivery_id)
+    assert found is not None
+    assert [name for name in found[0].headers if name.startswith("journey")] == []
+
+
 def test_endless_headers_are_not_stored(door: Door) -> None:
     """What a sender puts into headers cannot fill the disk."""
     many = {f"x-filler-{n}": "y" * 1000 for n in range(60)}

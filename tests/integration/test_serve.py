@@ -91,7 +91,7 @@ def test_serve_takes_a_webhook_to_an_alert_line(database: Database, tmp_path: Pa
         assert b"Vermeer" not in (tmp_path / "log").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["receiver", "ingest", "project", "sweep", "notify"])
+@pytest.mark.parametrize("name", ["receiver", "poll", "ingest", "project", "sweep", "notify"])
 def test_each_process_ends_when_asked(database: Database, tmp_path: Path, name: str) -> None:
     """By SIGINT as by SIGTERM: with exit code 0, having said so."""
     with started(database, tmp_path, "run", name) as (process, log):

@@ -18,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import orjson
+
+from tests.support.greenhouse import PAYLOADS
+
 KEY = "harvest-key-1"
 LIMIT = 50
 Json = dict[str, Any]
@@ -115,6 +119,27 @@ class Harvest:
         )
         shown = found[(page - 1) * size : page * size]
         return 200, {"Link": link} if link else {}, shown
+
+
+def payload(name: str) -> Json:
+    """One of our payloads of Harvest, free to be changed."""
+    found: Json = orjson.loads((PAYLOADS / "harvest" / f"{name}.json").read_bytes())
+    return found
+
+
+def interview(number: int, minute: int = 0, **changes: Any) -> Json:
+    """An interview of its own application, changed this many minutes after ten on 2 February."""
+    at = f"2026-02-02T{10 + minute // 60:02}:{minute % 60:02}:00.000Z"
+    own = {"id": number, "application_id": 90000000 + number, "created_at": at, "updated_at": at}
+    return {**payload("interview_scheduled"), **own, **changes}
+
+
+def anneke(harvest: Harvest) -> None:
+    """One candidate in process, with an interview, an offer and a feed."""
+    harvest.put("candidates", payload("candidate_in_process"))
+    harvest.put("scheduled_interviews", payload("interview_scheduled"))
+    harvest.put("offers", payload("offer_out"))
+    harvest.feeds["70110001"] = payload("feed_as_answered")
 
 
 @contextmanager

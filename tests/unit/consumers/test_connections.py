@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,40 @@ def test_secrets_stay_out_of_repr(tmp_path: Path) -> None:
     """Whoever logs a connection logs no secret."""
     connections = _load(tmp_path, "connections: {a: {source: greenhouse, secrets: [hunter2]}}")
     assert "hunter2" not in repr(connections) + repr(connections["a"])
+
+
+def test_a_connection_may_be_polled(tmp_path: Path) -> None:
+    """The key from the environment, the rest from the file or likewise; shown nowhere."""
+    text = (
+        "connections: {a: {source: greenhouse, secrets: [x], poll_key: 'env:HARVEST', "
+        "poll_since: 2026-01-01}}"
+    )
+    polled = _load(tmp_path, text, {"HARVEST": "hunter2"})["a"]
+    assert (polled.poll_key, polled.poll_seconds) == ("hunter2", 300)
+    assert polled.poll_since == date(2026, 1, 1)
+    assert "hunter2" not in repr(polled)
+    variables = {"JOURNEY_CONNECTION_A_POLL_KEY": "k", "JOURNEY_CONNECTION_A_POLL_SECONDS": "60"}
+    polled = _load(tmp_path, "connections: {a: {source: greenhouse, secrets: [x]}}", variables)["a"]
+    assert (polled.poll_key, polled.poll_seconds) == ("k", 60)
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("poll_key: 'env:NONE'", "connection a, poll_key: NONE is not set; set it or remove it"),
+        ("poll_key: ''", "poll_key: String should have at least 1 character"),
+        ("poll_url: 'http://harvest.example/v1'", "must begin with https://"),
+        ("poll_url: 'https://key@harvest.example'", "is no plain address"),
+        ("poll_url: 'https://[x'", "is no plain address"),
+        ("poll_seconds: 1", "poll_seconds: Input should be greater than or equal to 10"),
+        ("poll_since: soon", "poll_since: Input should be a valid date"),
+    ],
+)
+def test_what_is_wrong_with_a_poll_is_said(tmp_path: Path, field: str, says: str) -> None:
+    """One sentence, and never the key."""
+    with pytest.raises(ConfigurationError) as raised:
+        _load(tmp_path, f"connections: {{a: {{source: greenhouse, secrets: [x], {field}}}}}")
+    assert says in str(raised.value)
 
 
 @pytest.mark.parametrize(
