@@ -39,6 +39,8 @@ _KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONNECTIONS = {
     "greenhouse": Connection(name="greenhouse", source="greenhouse", secrets=(SECRET,)),
     "generic": Connection(name="generic", source="generic", secrets=(_KEY,)),
+    # Its signature stands in the body, which is parsed before anyone knows whose it is.
+    "lever": Connection(name="lever", source="lever", secrets=(SECRET,)),
 }
 
 Request = tuple[str, str, list[tuple[bytes, bytes]], list[bytes]]
@@ -159,6 +161,7 @@ _JSON = st.recursive(
 _DOCUMENT = st.one_of(
     _JSON,
     st.fixed_dictionaries({"action": _SCALARS, "payload": _JSON}),
+    st.fixed_dictionaries({"token": _SCALARS, "triggeredAt": _SCALARS, "signature": _SCALARS}),
     st.fixed_dictionaries(
         {"specversion": _SCALARS, "id": _SCALARS, "source": _SCALARS, "type": _SCALARS}
     ),
@@ -200,7 +203,7 @@ _NAME = st.sampled_from(
 )  # fmt: skip
 _HEADERS = st.lists(st.tuples(_NAME, _VALUE), max_size=5)
 _PATH = st.one_of(
-    st.sampled_from(["/webhooks/greenhouse", "/webhooks/generic"]),
+    st.sampled_from(["/webhooks/greenhouse", "/webhooks/generic", "/webhooks/lever"]),
     st.text(st.characters(codec="utf-8"), max_size=12).map(lambda text: "/webhooks/" + text),
 )
 _METHOD = st.sampled_from(["POST"] * 6 + ["OPTIONS", "HEAD", "GET", "PUT", "BREW"])
