@@ -37,7 +37,17 @@ def connections(as_json: AsJson = False) -> None:
         print_json(found)
         return
     print_table(
-        ("name", "path", "source", "source name", "secrets", "answers", "stages", "mapping", "polled"),
+        (
+            "name",
+            "path",
+            "source",
+            "source name",
+            "secrets",
+            "answers",
+            "stages",
+            "mapping",
+            "polled",
+        ),
         [
             (
                 each["name"],

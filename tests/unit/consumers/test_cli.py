@@ -400,6 +400,7 @@ def test_connections_are_listed_without_their_secrets(journey: Run, tmp_path: Pa
             "success_code": 200,
             "mapping": None,
             "stages": 0,
+            "poll_seconds": None,
         }
     ]
 
