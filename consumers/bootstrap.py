@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from consumers.connections import Connections
     from consumers.ingest import Ingest
     from consumers.pollers.poll import Polls
+    from consumers.repair import Repair
     from projections.alerts.alert_log import AlertLog
     from projections.runner import Runner
 
@@ -161,6 +162,13 @@ class Installation:
         from consumers.ingest import Ingest
 
         return Ingest(self.database, self.log, self.connections, self.clock)
+
+    @cached_property
+    def repair(self) -> Repair:
+        """Deliveries read anew, what differs corrected in the log."""
+        from consumers.repair import Repair
+
+        return Repair(self.database, self.log, self.connections, self.clock)
 
     @cached_property
     def runner(self) -> Runner:

@@ -236,12 +236,20 @@ def listing(
     return [_summary(row) for row in rows]
 
 
-def redrive(connection: DatabaseConnection, filters: Filters | None = None) -> int:
-    """Make dead deliveries pending again and wake ingest; returns how many.
+def redrive(
+    connection: DatabaseConnection, filters: Filters | None = None, *, dry_run: bool = False
+) -> int:
+    """Make dead deliveries pending again and wake ingest; returns how many, or would be.
 
     Others that match (recorded, refused, …) stay as they are.
     """
     where, values = _where(filters or Filters())
+    if dry_run:
+        row = connection.execute(
+            f"SELECT count(*) FROM deliveries WHERE status = 'dead' AND {where}", values
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
     redriven = connection.execute(
         "UPDATE deliveries SET status = 'pending', reason = NULL, handled_at = NULL, "
         f"attempts = attempts + 1 WHERE status = 'dead' AND {where}",

@@ -233,6 +233,7 @@ class Repair:
                 self._note_told(session, deliveries, is_redriven=span is chosen)
                 done += len(deliveries)
                 progress(done, total)
+        session.execute("ANALYZE repair_told")
         repaired = Repaired()
         for size in self._steps(session, chosen, repaired, dry_run):
             done += size
@@ -371,10 +372,13 @@ class Repair:
     ) -> dict[UUID, _Fact]:
         """What was recorded of the facts told here, and of any from these deliveries."""
         rows = session.execute(
+            "WITH chosen AS ("
+            "SELECT touchpoint_id, fact FROM repair_recorded WHERE fact = ANY(%s) UNION "
+            "SELECT touchpoint_id, fact FROM repair_recorded WHERE delivery_id = ANY(%s::uuid[])) "
             "SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, "
-            "r.fact, t.fact IS NOT NULL, t.delivery_id IS NOT NULL FROM repair_recorded r "
+            "c.fact, t.fact IS NOT NULL, t.delivery_id IS NOT NULL FROM chosen c "
             "JOIN journey_events e USING (touchpoint_id) LEFT JOIN repair_told t USING (fact) "
-            "WHERE r.fact = ANY(%s) OR r.delivery_id = ANY(%s::uuid[])",
+            "ORDER BY e.notification_id",
             [list(told), [reading.delivery.delivery_id for reading in batch.readings]],
             binary=True,
         ).fetchall()
@@ -550,6 +554,8 @@ def _find_recorded(session: DatabaseConnection, chosen: Span) -> None:
     session.execute(
         "CREATE TEMP TABLE repair_recorded (touchpoint_id uuid, delivery_id uuid, fact uuid)"
     )
+    # A merge would sort the whole log, states and all.
+    session.execute("SET enable_mergejoin = off")
     session.execute(
         _RECORDED,
         {
@@ -562,6 +568,7 @@ def _find_recorded(session: DatabaseConnection, chosen: Span) -> None:
     session.execute("CREATE INDEX ON repair_recorded (fact)")
     session.execute("CREATE INDEX ON repair_recorded (delivery_id)")
     session.execute("ANALYZE repair_recorded")
+    session.execute("RESET enable_mergejoin")
 
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -569,26 +576,25 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # looks like this. A copy in another stream names the fact it is a copy of and its own stream.
 _RECORDED = f"""
 INSERT INTO repair_recorded
-SELECT found.touchpoint_id, found.delivery_id,
+SELECT found.touchpoint_id, deliveries.delivery_id,
        coalesce(
            substring(
-               convert_from(found.told, 'UTF8')
+               convert_from(found.of_another, 'UTF8')
                FROM '"source_event_id":"{PREFIX}({_UUID})/' || found.originator_id || '"'
            )::uuid,
            found.touchpoint_id)
 FROM (
     SELECT touchpoint_id, originator_id,
-           substring(
-               encode(substring(state FROM position('"delivery_id":"'::bytea IN state) + 15 FOR 37),
-                      'escape')
-               FROM '^({_UUID})"')::uuid AS delivery_id,
+           encode(
+               substring(state FROM position('"delivery_id":"'::bytea IN state) + 15 FOR 36),
+               'escape') AS delivery_id,
            CASE WHEN position('"source_event_id":"{PREFIX}'::bytea IN state) > 0
-                THEN state END AS told
+                THEN state END AS of_another
     FROM journey_events
     WHERE notification_id > %(after)s AND topic <> ALL(%(concluded)s)
       AND position('"delivery_id":"'::bytea IN state) > 0
 ) AS found
-JOIN deliveries USING (delivery_id)
+JOIN deliveries ON deliveries.delivery_id::text = found.delivery_id
 WHERE deliveries.connection = %(connection)s AND deliveries.received_at >= %(since)s
 """
 

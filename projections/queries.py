@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
@@ -23,7 +23,7 @@ from projections.alerts.alert_log import AlertMapper
 from projections.contradictions.templates import Finding
 from projections.contradictions.view import ContradictionView
 from projections.deadline import Evidence
-from projections.effective import effective
+from projections.effective import effective, standing
 from projections.fact import Fact
 from projections.feeds.fold import Feed
 from projections.feeds.view import COLUMNS as FEED_COLUMNS
@@ -49,8 +49,12 @@ from projections.standing import (
     silences_at,
 )
 from projections.timeline import Entry, timeline
+from schemas.event import Touchpoint
 from schemas.findings import AlertEvent, AlertRaised
 from schemas.personal import Personal
+
+if TYPE_CHECKING:
+    from projections.measures import AggregateMap, By, Cohort
 
 AsOf = datetime | int | None
 """A recorded moment, a position of the log, or None for all that is known."""
@@ -152,21 +156,50 @@ class Queries:
     def unsealed(
         self, candidate_id: UUID, *, as_of: AsOf = None, at: datetime | None = None
     ) -> dict[UUID, Personal | None]:
-        """Touchpoint → what was sealed with it; None where the key was destroyed.
+        """Touchpoint → what is sealed with it, as corrected; None where the key was destroyed.
 
         Raises UnknownCandidate, WrongMasterKey.
         """
+        told = {
+            str(each.touchpoint_id): each
+            for each in self._log.history(candidate_id, as_of=as_of)
+            if each.personal is not None
+        }
+        with self._database.transaction() as connection:
+            streams = self._streams(connection, candidate_id, as_of)
+        facts = effective([fact for facts in streams.values() for fact in facts])
+        _, corrections = standing(facts)
         found: dict[UUID, Personal | None] = {}
-        for touchpoint in self._log.history(candidate_id, as_of=as_of, at=at):
-            if touchpoint.personal is None or touchpoint.candidate_id is None:
+        for fact in facts:
+            if fact.corrects is not None or (at is not None and fact.occurred_at > at):
                 continue
-            try:
-                found[touchpoint.touchpoint_id] = self._log.vault.unseal(
-                    self._database, touchpoint.candidate_id, touchpoint.personal
-                )
-            except KeyDestroyed:
-                found[touchpoint.touchpoint_id] = None
+            sealed = told.get(fact.touchpoint_id)
+            if by := corrections.get(fact.touchpoint_id):
+                is_cleared = "personal" in (by.corrected or {})
+                sealed = told.get(by.touchpoint_id, None if is_cleared else sealed)
+            if sealed is not None:
+                found[UUID(fact.touchpoint_id)] = self._opened(sealed)
         return found
+
+    def _opened(self, sealed: Touchpoint) -> Personal | None:
+        assert sealed.personal is not None
+        try:
+            return self._log.vault.unseal(self._database, sealed.originator_id, sealed.personal)
+        except KeyDestroyed:
+            return None
+
+    def _streams(
+        self, connection: Connection, candidate_id: UUID, as_of: AsOf
+    ) -> dict[UUID, list[Fact]]:
+        """Every stream of the journey, with what was known of it then."""
+        members = self._log.members(connection, candidate_id, as_of)
+        streams = read_streams(connection, members, as_of if isinstance(as_of, int) else _LAST)
+        if isinstance(as_of, datetime):
+            streams = {
+                stream: [f for f in facts if f.recorded_at is None or f.recorded_at <= as_of]
+                for stream, facts in streams.items()
+            }
+        return {member: streams.get(member, []) for member in members}
 
     def _known(
         self,
@@ -176,13 +209,7 @@ class Queries:
         as_of: AsOf,
         at: datetime | None,
     ) -> _Known:
-        members = self._log.members(connection, candidate_id, as_of)
-        streams = read_streams(connection, members, as_of if isinstance(as_of, int) else _LAST)
-        if isinstance(as_of, datetime):
-            streams = {
-                stream: [f for f in facts if f.recorded_at is None or f.recorded_at <= as_of]
-                for stream, facts in streams.items()
-            }
+        streams = self._streams(connection, candidate_id, as_of)
         # Corrections first: what had happened by then is asked of the facts as they hold.
         facts = effective([fact for facts in streams.values() for fact in facts])
         if at is not None:
@@ -191,7 +218,7 @@ class Queries:
             since = "" if as_of is None and at is None else " by then"
             raise UnknownCandidate(f"nothing is known of {candidate_id}{since}")
         root = _root(candidate_id, streams)
-        others = tuple(sorted(stream for stream in members if stream != root))
+        others = tuple(sorted(stream for stream in streams if stream != root))
         moment = at or self.moment(connection, as_of, now)
         return _Known(root, (root, *others), facts, moment)
 
@@ -327,6 +354,13 @@ class Queries:
                 f"SELECT {', '.join(FEED_COLUMNS)} FROM feeds ORDER BY source"
             )
             return [Feed(*row) for row in rows]
+
+    def map(self, now: datetime, cohort: Cohort, by: By = "kind") -> AggregateMap:
+        """What all journeys of a cohort tell together at `now`. Raises PathsIncomplete."""
+        # It takes NumPy, which no other question does.
+        from projections.measures import aggregate_map
+
+        return aggregate_map(self._database, now, cohort, by)
 
     def position(self) -> int:
         """How far the projections have read the log."""

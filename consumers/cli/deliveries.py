@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +11,12 @@ from consumers.cli.described import described
 from consumers.cli.errors import NotFound, WrongUsage
 from consumers.cli.options import AsJson, moment
 
+if TYPE_CHECKING:
+    from consumers.repair import Repaired
+
 app = typer.Typer(
     no_args_is_help=True,
-    help="Deliveries as they arrived: list them, look at one, redrive dead letters.",
+    help="Deliveries as they arrived: list them, look at one, redrive them after a fix.",
 )
 
 _Status = Annotated[
@@ -28,7 +32,12 @@ _Connection = Annotated[
 ]
 _Since = Annotated[
     str | None,
-    typer.Option("--since", metavar="T", help="Received from then on.", show_default=False),
+    typer.Option(
+        "--since",
+        metavar="T",
+        help="Received from then on: 2026-03-02T09:00Z, or a day (from its beginning, UTC).",
+        show_default=False,
+    ),
 ]
 
 
@@ -124,32 +133,181 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
     connection: _Connection = None,
     since: _Since = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and change nothing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try dead letters again, after what was wrong with them is mended; ingest reads them.
+    """Read deliveries again, after what was wrong with an adapter or a mapping is mended.
 
-    What a delivery had said before is not recorded twice.
+    Ids, --all, --connection or --since alone: dead letters are pending again, and a running ingest
+    reads them. What they had said before is not recorded twice.
 
-    Example: journey deliveries redrive --connection scheduler
+    --connection and --since together: every delivery received since, recorded ones too, is read
+    anew, here and at once. What was recorded and is not said any more is retracted, what is said
+    otherwise is corrected, what is new is added; nothing is doubled, and once more does nothing.
 
-    JSON: {redriven}.
+    Example: journey deliveries redrive --connection greenhouse --since 2026-03-02 --dry-run
+
+    JSON: {redriven, dry_run}; with --connection and --since {connection, since, dry_run,
+    deliveries, became: {status: deliveries}, appended, kinds: [{kind, added, corrected, restored,
+    retracted, unchanged, elsewhere, by_hand, fields: {field: corrections}}], examples: [{verb,
+    kind, touchpoint_id, candidate_id, delivery_id, fields}], untranslatable, unreadable:
+    [{delivery_id, reason, recorded}], merged, apart}.
     """
     from consumers import inbox
     from consumers.bootstrap import installation
     from consumers.cli.output import console, print_json
 
+    if connection and since and not (ids or everything):
+        moment_since = moment(since, "--since", day_begins=True)
+        assert moment_since is not None
+        _repair(connection, moment_since, dry_run, as_json)
+        return
     if not (ids or everything or connection or since):
         raise WrongUsage("say which: ids, --connection, --since, or --all")
     filters = _filters(None, connection, since, tuple(ids) if ids else None)
     with installation() as engine, engine.database.transaction() as transaction:
-        redriven = inbox.redrive(transaction, filters)
+        redriven = inbox.redrive(transaction, filters, dry_run=dry_run)
     if ids and not redriven:
         raise NotFound("none of these is a dead letter; `journey deliveries list --status dead`")
     if as_json:
-        print_json({"redriven": redriven})
+        print_json({"redriven": redriven, "dry_run": dry_run})
         return
-    plural = "delivery is" if redriven == 1 else "deliveries are"
-    console().print(f"{redriven} {plural} pending again; a running ingest reads them.")
+    plural = "delivery" if redriven == 1 else "deliveries"
+    if dry_run:
+        console().print(f"{redriven} {plural} would be pending again. Nothing was changed.")
+    else:
+        verb = "is" if redriven == 1 else "are"
+        console().print(f"{redriven} {plural} {verb} pending again; a running ingest reads them.")
+
+
+def _repair(connection: str, since: datetime, dry_run: bool, as_json: bool) -> None:
+    """Read every delivery of the connection since then anew, and say what that changed."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from consumers.bootstrap import installation
+    from consumers.cli.output import print_json
+
+    columns = (
+        TextColumn("reading deliveries, then comparing them"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} a second, left"),
+        TimeRemainingColumn(),
+    )
+    with installation() as engine:
+        engine.database  # noqa: B018 - opened before the bar is drawn
+        screen = Console(stderr=True)
+        with Progress(
+            *columns, console=screen, transient=True, disable=not screen.is_terminal
+        ) as bar:
+            task = bar.add_task("", total=None, rate="–")
+
+            def progress(done: int, total: int) -> None:
+                speed = bar.tasks[0].speed
+                rate = f"{speed:,.0f}" if speed else "–"
+                bar.update(task, completed=done, total=total, rate=rate)
+
+            repaired = engine.repair.run(connection, since, dry_run=dry_run, progress=progress)
+    if as_json:
+        about = {"connection": connection, "since": since, "dry_run": dry_run}
+        print_json(about | _document(repaired))
+    else:
+        _tell(repaired, dry_run)
+
+
+def _document(repaired: Repaired) -> dict[str, Any]:
+    from consumers.repair import VERBS
+
+    return {
+        "deliveries": repaired.deliveries,
+        "became": repaired.became,
+        "appended": repaired.appended,
+        "kinds": [
+            {"kind": kind}
+            | {verb: counted[verb] for verb in VERBS}
+            | {"fields": repaired.fields[kind]}
+            for kind, counted in sorted(repaired.verbs.items())
+        ],
+        "examples": repaired.examples,
+        "untranslatable": repaired.untranslatable,
+        "unreadable": repaired.unreadable,
+        "merged": repaired.merged,
+        "apart": repaired.apart,
+    }
+
+
+def _tell(repaired: Repaired, dry_run: bool) -> None:
+    from consumers.cli.output import console, print_table
+    from consumers.repair import VERBS
+
+    out = console()
+    became = ", ".join(f"{count:,} {status}" for status, count in sorted(repaired.became.items()))
+    out.print(f"{_counted(repaired.deliveries, 'delivery', 'deliveries')} read anew: {became}.\n")
+    usual = ("added", "corrected", "retracted", "unchanged")
+    shown = [
+        verb
+        for verb in VERBS
+        if verb in usual or any(counted[verb] for counted in repaired.verbs.values())
+    ]
+    print_table(
+        ("kind", *(verb.replace("_", " ") for verb in shown), "fields corrected"),
+        [
+            (
+                kind,
+                *(counted[verb] or None for verb in shown),
+                ", ".join(sorted(repaired.fields[kind])) or None,
+            )
+            for kind, counted in sorted(repaired.verbs.items())
+        ],
+        empty="They tell of no touchpoint, and none was recorded from them.",
+    )
+    if repaired.examples:
+        out.print()
+        print_table(
+            ("example", "kind", "touchpoint", "candidate", "delivery", "fields"),
+            [
+                (
+                    each.verb,
+                    each.kind,
+                    each.touchpoint_id,
+                    each.candidate_id,
+                    each.delivery_id,
+                    ", ".join(each.fields) or None,
+                )
+                for each in repaired.examples
+            ],
+            empty="",
+        )
+    out.print()
+    for each in repaired.unreadable:
+        out.print(f"{each.delivery_id} cannot be translated: {each.reason}")
+    if repaired.untranslatable:
+        deliveries = _counted(repaired.untranslatable, "delivery", "deliveries")
+        out.print(f"{deliveries} cannot be translated; what was recorded of them stays.")
+    if repaired.merged:
+        people = _counted(repaired.merged, "candidate", "candidates")
+        out.print(f"{people} found to be one with another.")
+    if repaired.apart:
+        facts = _counted(repaired.apart, "statement names", "statements name")
+        out.print(f"{facts} also somebody it had wrongly been given to; these were not merged.")
+    appended = _counted(repaired.appended, "touchpoint", "touchpoints")
+    if dry_run:
+        out.print(f"{appended} would be appended. Nothing was changed.")
+    else:
+        out.print(f"{appended} appended.")
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def _filters(
@@ -166,7 +324,7 @@ def _filters(
     return inbox.Filters(
         status=status,
         connection=connection,
-        since=moment(since, "--since"),
+        since=moment(since, "--since", day_begins=True),
         ids=None if ids is None else tuple(DeliveryId(one) for one in ids),
     )
 

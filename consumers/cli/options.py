@@ -36,14 +36,17 @@ AsOf = Annotated[
 ]
 
 
-def moment(text: str | None, option: str = "--at") -> datetime | None:
-    """A moment from ISO 8601; a date alone is the end of that day in UTC. Raises BadParameter."""
+def moment(text: str | None, option: str = "--at", *, day_begins: bool = False) -> datetime | None:
+    """A moment from ISO 8601; a date alone is the end of that day in UTC, or its beginning.
+
+    Raises BadParameter.
+    """
     if text is None:
         return None
     try:
         if len(text) == 10:
             day = datetime.combine(datetime.fromisoformat(text).date(), time(), UTC)
-            return day + timedelta(days=1) - timedelta(microseconds=1)
+            return day if day_begins else day + timedelta(days=1) - timedelta(microseconds=1)
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(

@@ -380,8 +380,44 @@ def test_a_dead_letter_is_listed_shown_and_redriven(journey: Run, tmp_path: Path
     assert "Casey" in journey(*show, "--raw")[1]
     assert journey("doctor")[0] == 1
     redrive = ("deliveries", "redrive", dead["delivery_id"], "--json")
-    assert document(journey(*redrive)) == {"redriven": 1}
+    assert document(journey(*redrive, "--dry-run")) == {"redriven": 1, "dry_run": True}
+    assert document(journey(*redrive)) == {"redriven": 1, "dry_run": False}
     assert journey(*redrive)[0] == 3
+
+
+def test_what_was_recorded_wrongly_is_redriven(journey: Run, tmp_path: Path) -> None:
+    """First it says what it would do, then it does it, then there is nothing left to do."""
+    connections = tmp_path / "connections.yaml"
+    connections.write_text(CONNECTIONS)
+    files = [str(PAYLOADS / f"{name}.json") for name in ("application_received", "rejected_by_us")]
+    document(journey("ingest", *files, "-c", "greenhouse", "--json"))
+    connections.write_text(CONNECTIONS.replace("}", ", rejection_is_sent: true}"))
+    redrive = ("deliveries", "redrive", "--connection", "greenhouse", "--since", "2026-01-01")
+    dry = document(journey(*redrive, "--dry-run", "--json"))
+    assert list(dry) == [
+        "connection", "since", "dry_run", "deliveries", "became", "appended", "kinds", "examples",
+        "untranslatable", "unreadable", "merged", "apart",
+    ]  # fmt: skip
+    assert (dry["since"], dry["became"]) == ("2026-01-01T00:00:00Z", {"recorded": 2})
+    counted = {
+        each["kind"]: {verb: n for verb, n in each.items() if n and verb != "kind"}
+        for each in dry["kinds"]
+    }
+    assert counted == {
+        "application_submitted": {"unchanged": 1},
+        "rejection_decided": {"retracted": 1},
+        "rejection_sent": {"added": 1},
+    }
+    assert [list(each) for each in dry["examples"]] == [
+        ["verb", "kind", "touchpoint_id", "candidate_id", "delivery_id", "fields"]
+    ] * 2
+    done = document(journey(*redrive, "--json"))
+    assert {**done, "dry_run": True} == dry
+    assert document(journey(*redrive, "--json"))["appended"] == 0
+    out = journey(*redrive)[1]
+    assert "2 deliveries read anew: 2 recorded." in out
+    assert "0 touchpoints appended." in out
+    assert journey(*redrive[:3], "gone", "--since", "2026-01-01")[0] == 5
 
 
 def test_connections_are_listed_without_their_secrets(journey: Run, tmp_path: Path) -> None:
