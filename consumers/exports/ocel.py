@@ -7,9 +7,10 @@ application and a job of one source may be called the same.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
+from typing import Generic, TypeVar
 
 from projections.columns import COMMON, Column, FlatTouchpoint, Type, own_columns
 from schemas.registry import TOUCHPOINTS
@@ -30,8 +31,10 @@ BEGINNING = "1970-01-01T00:00:00Z"
 
 _REMEMBERED = 50_000
 
-Related = tuple[tuple[str, str], ...]
+Related = list[tuple[str, str]]
 """(object id, qualifier) of each object of an event."""
+
+_Written = TypeVar("_Written")
 
 
 def attributes_of(kind: str, columns: Sequence[Column]) -> list[tuple[int, Column]]:
@@ -49,13 +52,15 @@ def all_attributes(columns: Sequence[Column]) -> dict[str, list[tuple[int, Colum
     return {kind: attributes_of(kind, columns) for kind in TOUCHPOINTS}
 
 
-class Objects:
+class Objects(Generic[_Written]):
     """Every object once, and how objects are related, kept on disk.
 
     A log may have more people than fit in memory, and only at its end are all of them known.
+    `written` makes of an event's objects what the encoding writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, written: Callable[[Related], _Written]) -> None:
+        self._written = written
         # SQLite's nameless database is held in memory while small, else in a file that vanishes.
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(
@@ -68,8 +73,8 @@ class Objects:
         self._related: list[tuple[str, str, str]] = []
         self._noted = lru_cache(maxsize=_REMEMBERED)(self._note)
 
-    def of(self, flat: FlatTouchpoint) -> Related:
-        """The objects of a touchpoint, noted."""
+    def of(self, flat: FlatTouchpoint) -> _Written:
+        """The objects of a touchpoint, noted, as they are written."""
         return self._noted(
             flat.candidate_id, flat.journey_id, flat.application_id, flat.job_id,
             flat.absorbed, flat.released,
@@ -83,7 +88,7 @@ class Objects:
         job_id: str | None,
         absorbed: str | None,
         released: str | None,
-    ) -> Related:
+    ) -> _Written:
         candidate = self._object("candidate", candidate_id)
         told = [(candidate, "candidate")]
         if journey_id != candidate_id:
@@ -101,7 +106,7 @@ class Objects:
         for qualifier, other in (("absorbed", absorbed), ("released", released)):
             if other is not None:
                 told.append((self._object("candidate", other), qualifier))
-        return tuple(told)
+        return self._written(told)
 
     def _object(self, object_type: str, name: str) -> str:
         object_id = f"{object_type}:{name}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,13 +11,14 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import astuple
 
-from consumers.exports.ocel import OBJECT_TYPES, TYPES, Objects, all_attributes
+from consumers.exports.ocel import OBJECT_TYPES, TYPES, Objects, Related, all_attributes
 from consumers.exports.writer import Format
 from projections.columns import Column, FlatTouchpoint
 
-_encode = msgspec.json.Encoder().encode
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encode = msgspec.json.encode
 _OBJECTS_AT_A_TIME = 2_000
+_EVENT = '{"id":"%s","type":"%s","time":"%s","attributes":[%s],"relationships":%s}'
+_REMEMBERED = 1_000
 
 
 class OcelJsonWriter:
@@ -24,10 +26,12 @@ class OcelJsonWriter:
 
     def __init__(self, file: BinaryIO, path: Path | None, columns: Sequence[Column]) -> None:
         self._file = file
-        self._objects = Objects()
+        self._objects = Objects(_related)
+        written = {column.name: _attribute(column) for column in columns}
         attributes = all_attributes(columns)
         self._plans = {
-            kind: [(place, each.name) for place, each in mine] for kind, mine in attributes.items()
+            kind: [(place, written[each.name]) for place, each in mine]
+            for kind, mine in attributes.items()
         }
         event_types = [
             {
@@ -41,40 +45,34 @@ class OcelJsonWriter:
             b'{"objectTypes":%b,\n"eventTypes":%b,\n"events":[\n'
             % (_encode(object_types), _encode(event_types))
         )
-        self._between = b""
+        self._between = ""
 
     def write(self, touchpoints: Sequence[FlatTouchpoint]) -> None:
         """An event each, on a line."""
-        self._put([self._event(flat) for flat in touchpoints])
+        self._put(map(self._event, touchpoints))
         self._objects.keep()
 
-    def _event(self, flat: FlatTouchpoint) -> dict[str, Any]:
+    def _event(self, flat: FlatTouchpoint) -> str:
         cells = astuple(flat)
-        return {
-            "id": flat.touchpoint_id,
-            "type": flat.kind,
-            "time": flat.occurred_at,
-            "attributes": [
-                {"name": name, "value": value}
-                for place, name in self._plans[flat.kind]
+        attributes = ",".join(
+            [
+                write(value)
+                for place, write in self._plans[flat.kind]
                 if (value := cells[place]) is not None
-            ],
-            "relationships": [
-                {"objectId": object_id, "qualifier": qualifier}
-                for object_id, qualifier in self._objects.of(flat)
-            ],
-        }
+            ]
+        )
+        return _EVENT % (
+            flat.touchpoint_id, flat.kind, flat.occurred_at, attributes, self._objects.of(flat)
+        )  # fmt: skip
 
-    def _put(self, documents: list[dict[str, Any]]) -> None:
-        # No line break is within a document, so the one between two of them takes the comma.
-        lines = _encode_lines(documents)[:-1].replace(b"\n", b",\n")
-        self._file.write(self._between + lines)
-        self._between = b",\n"
+    def _put(self, lines: Iterable[str]) -> None:
+        self._file.write((self._between + ",\n".join(lines)).encode())
+        self._between = ",\n"
 
     def close(self) -> None:
         """The objects."""
         self._file.write(b'\n],\n"objects":[\n')
-        self._between = b""
+        self._between = ""
         objects = map(_object, self._objects.all())
         while some := list(islice(objects, _OBJECTS_AT_A_TIME)):
             self._put(some)
@@ -82,14 +80,32 @@ class OcelJsonWriter:
         self._objects.close()
 
 
-def _object(told: tuple[str, str, Iterable[tuple[str, str]]]) -> dict[str, Any]:
+def _attribute(column: Column) -> Callable[[Any], str]:
+    """What writes a value of this column as an attribute.
+
+    A million events have some fifteen million of them, so each is one call that does not come
+    back to Python, except for a text that was not met lately.
+    """
+    start = f'{{"name":"{column.name}","value":'
+    if column.type in ("id", "moment"):
+        return (start + '"%s"}').__mod__
+    if column.type == "number":
+        return (start + "%d}").__mod__
+    if column.type == "flag":
+        return {True: start + "true}", False: start + "false}"}.__getitem__
+    return lru_cache(_REMEMBERED)(lambda text: f"{start}{_encode(text).decode()}}}")
+
+
+def _related(related: Related) -> str:
+    return _encode([{"objectId": to, "qualifier": how} for to, how in related]).decode()
+
+
+def _object(told: tuple[str, str, Related]) -> str:
     object_id, object_type, related = told
-    return {
-        "id": object_id,
-        "type": object_type,
-        "attributes": [],
-        "relationships": [{"objectId": to, "qualifier": how} for to, how in related],
-    }
+    return (
+        f'{{"id":{_encode(object_id).decode()},"type":"{object_type}","attributes":[],'
+        f'"relationships":{_related(related)}}}'
+    )
 
 
 OCEL_JSON = Format("ocel-json", "OCEL 2.0 in JSON", OcelJsonWriter)

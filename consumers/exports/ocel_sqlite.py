@@ -9,7 +9,13 @@ from typing import Any, BinaryIO
 
 from msgspec.structs import astuple
 
-from consumers.exports.ocel import BEGINNING, OBJECT_TYPES, Objects, all_attributes
+from consumers.exports.ocel import (
+    BEGINNING,
+    OBJECT_TYPES,
+    Objects,
+    Related,
+    all_attributes,
+)
 from consumers.exports.writer import Format
 from projections.columns import Column, FlatTouchpoint, Type
 
@@ -39,7 +45,7 @@ class OcelSqliteWriter:
 
     def __init__(self, file: BinaryIO, path: Path | None, columns: Sequence[Column]) -> None:
         assert path is not None
-        self._objects = Objects()
+        self._objects = Objects[Related](lambda related: related)
         self._attributes = all_attributes(columns)
         self._inserts: dict[str, str] = {}
         self._database = sqlite3.connect(path, isolation_level=None)
