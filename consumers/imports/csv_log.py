@@ -108,7 +108,8 @@ class CsvLog:
                         if len(cells) == width:
                             yield reader.line_num, cells, None
                         elif cells:
-                            yield reader.line_num, cells, _wrong_width(len(cells) - extra, width - extra)
+                            told = len(cells) - extra
+                            yield reader.line_num, cells, _wrong_width(told, width - extra)
                     return
                 except csv.Error as error:
                     yield reader.line_num, [], f"it is no CSV ({error}); is a quote left open?"

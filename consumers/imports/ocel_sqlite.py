@@ -203,7 +203,8 @@ class OcelSqlite(OcelLog):
                 self._done = place
                 cells = CellMap()
                 if told is not None:
-                    cells.update(zip(self._columns[event_type], orjson.loads(told), strict=True))
+                    named = zip(self._columns[event_type], orjson.loads(told), strict=True)
+                    cells.update((name, value) for name, value in named if value)
                 cells[EVENT_ID], cells[ACTIVITY] = as_text(event_id), as_text(event_type)
                 cells[TIME] = as_text(time)
                 if event_id:
