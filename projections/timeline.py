@@ -103,6 +103,8 @@ def _of_fact(fact: Fact) -> Entry:
 def _details(fact: Fact) -> list[str]:
     """What a touchpoint carries beyond its kind; all of it opaque or of the source's own terms."""
     told = []
+    if fact.late:
+        told.append("found late")
     if fact.starts_at is not None:
         told.append(f"for {fact.starts_at:%Y-%m-%d %H:%M} UTC")
     if fact.due_at is not None:

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import logging
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
 from consumers.errors import Unavailable
 from consumers.retry_after import retry_after_seconds
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 20.0
+MOST_SECONDS = 120.0
+"""For a whole answer, however steadily it trickles."""
 MOST_BODY_BYTES = 128 * 1024 * 1024
 LEAST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 600.0
@@ -92,25 +95,23 @@ class Api:
     def is_ours(self, url: str) -> bool:
         """Whether an address that was told or stored is of this API."""
         try:
-            given, own = urlsplit(url), urlsplit(self._url)
-            same = (given.scheme, given.hostname, given.port) == (
-                own.scheme,
-                own.hostname,
-                own.port,
-            )
-        except ValueError:
+            given, own = httpx.URL(url), httpx.URL(self._url)
+        except (httpx.InvalidURL, ValueError):
             return False
-        return same and (given.path + "/").startswith(own.path + "/") and not given.username
+        same = (given.scheme, given.host, given.port) == (own.scheme, own.host, own.port)
+        return same and f"{given.path}/".startswith(f"{own.path}/") and not given.userinfo
 
     def get(self, url: str, now: datetime) -> Answer:
         """Fetch once. Raises FetchFailed and Unavailable."""
         with _transport_errors(), self._client.stream("GET", url) as response:
             _check(response, now)
-            pieces, size_bytes = [], 0
+            pieces, size_bytes, begun = [], 0, time.monotonic()
             for piece in response.iter_bytes():
                 size_bytes += len(piece)
                 if size_bytes > MOST_BODY_BYTES:
                     raise Unavailable(f"answered more than {MOST_BODY_BYTES} bytes")
+                if time.monotonic() - begun > MOST_SECONDS:
+                    raise Unavailable(f"did not come to an end within {MOST_SECONDS:g} s")
                 pieces.append(piece)
             return Answer(b"".join(pieces), self._following(response, url))
 

@@ -22,6 +22,7 @@ from consumers.health import examine
 from consumers.ingest import Ingest
 from consumers.pollers import cursors, poll
 from consumers.pollers.poll import Polls
+from consumers.repair import Repair
 from journey.database import Database
 from journey.errors import ConfigurationError
 from journey.journey_log import JourneyLog
@@ -742,6 +743,30 @@ def test_what_was_polled_can_be_translated_again(polled: Polled, harvest: Harves
         connection.execute("UPDATE deliveries SET status = 'pending'")
     polled.ingest()
     assert polled.kinds() == told
+
+
+@pytest.mark.parametrize("poll_first", [True, False])
+def test_a_repair_finds_nothing_to_mend_in_what_both_told(
+    polled: Polled, harvest: Harvest, poll_first: bool
+) -> None:
+    """Versions of an object, and a webhook beside them: the first to tell a fact stays right."""
+    webhooks = [greenhouse.payload(name) for name in ("application_received", "offer_accepted")]
+    if not poll_first:
+        polled.keep(*webhooks)
+    anneke(harvest)
+    polled.round()
+    harvest.put("scheduled_interviews", payload("interview_over"))
+    harvest.put("offers", payload("offer_accepted"))
+    harvest.put("candidates", payload("candidate_rejected"))
+    polled.next_round()
+    if poll_first:
+        polled.keep(*webhooks)
+    polled.ingest()
+    connections = Connections([polled.connection])
+    repair = Repair(polled.database, polled.log, connections, polled.clock)
+    repaired = repair.run("gh", NOW - timedelta(days=1))
+    assert repaired.appended == 0
+    assert repaired.deliveries == len(polled.kept())
 
 
 # --- set-up ---------------------------------------------------------------------------------

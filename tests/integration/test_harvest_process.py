@@ -64,6 +64,9 @@ def test_poll_fills_the_inbox_and_ends_when_asked(
     until(
         lambda: one(database, "SELECT count(*) FROM journey_events") == 9, "everything is recorded"
     )
+    shown = started.start("show", "greenhouse:candidate/70110001")
+    assert shown.wait() == 0
+    assert "message received (greenhouse): found late" in shown.said
     assert poll.end(by) == 0
     assert poll.log[-1]["event"] == "stopped"
     assert ingest.end() == 0

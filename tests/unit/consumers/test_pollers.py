@@ -1,0 +1,100 @@
+"""What a poller may be asked, and where a key may go."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import orjson
+import pytest
+
+import consumers.pollers as package
+from consumers.ats_adapters import ALL_ADAPTERS
+from consumers.errors import Unavailable
+from consumers.pollers import ALL_POLLERS
+from consumers.pollers.fetching import Api
+from consumers.pollers.poller import Poller
+from tests.support.harvest_server import payload
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+HARVEST = ALL_POLLERS["greenhouse"]
+
+
+def test_every_poller_file_is_in_the_list() -> None:
+    """A file that nobody listed would never be used."""
+    shared = {"__init__", "poller", "poll", "cursors", "fetching", "standing"}
+    stems = {file.stem for file in Path(package.__file__).parent.glob("*.py")} - shared
+    assert len(stems) == len(ALL_POLLERS)
+    assert ALL_POLLERS.keys() <= ALL_ADAPTERS.keys()
+
+
+@pytest.mark.parametrize("poller", ALL_POLLERS.values(), ids=lambda each: each.source)
+class TestEveryPoller:
+    """What holds for a poller without knowing its system."""
+
+    def test_its_api_is_reached_under_tls(self, poller: Poller) -> None:
+        """The key goes there."""
+        assert poller.url.startswith("https://")
+
+    def test_what_it_looks_into_is_one_of_its_lists(self, poller: Poller) -> None:
+        """And no list has the name of a detail."""
+        assert poller.details.keys() <= set(poller.lists)
+        assert not set(poller.details.values()) & set(poller.lists)
+
+    @pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"7", b'{"a":1}', b"[1]", b"[[]]"])
+    def test_an_answer_that_is_no_page_is_a_failure(self, poller: Poller, body: bytes) -> None:
+        """Unavailable, and no other error."""
+        for endpoint in poller.lists:
+            with pytest.raises(Unavailable):
+                poller.list_found(endpoint, body)
+
+    def test_a_moment_is_asked_for_in_utc(self, poller: Poller) -> None:
+        """Whatever zone it stands in here."""
+        elsewhere = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
+        for endpoint in poller.lists:
+            assert poller.list_path(endpoint, elsewhere) == poller.list_path(endpoint, NOW)
+            assert poller.list_path(endpoint, None) != poller.list_path(endpoint, NOW)
+
+
+def test_what_is_another_at_each_look_is_no_change() -> None:
+    """Addresses of files are signed anew; anything else counts."""
+    candidate = payload("candidate_in_process")
+    (first,) = HARVEST.list_found("candidates", orjson.dumps([candidate]))
+    candidate["attachments"] = []
+    (same,) = HARVEST.list_found("candidates", orjson.dumps([candidate]))
+    candidate["applications"][0]["status"] = "rejected"
+    (other,) = HARVEST.list_found("candidates", orjson.dumps([candidate]))
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+    assert "Anneke" not in repr(first)
+
+
+def test_an_object_without_an_id_is_known_by_what_it_says() -> None:
+    """It is kept, once."""
+    odd = [{"id": None, "a": 1}, {"a": 1, "id": None}, {"a": 2}]
+    found = HARVEST.list_found("offers", orjson.dumps(odd))
+    assert len({each.object_id for each in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "is_ours"),
+    [
+        ("https://harvest.example/v1/offers?page=2", True),
+        ("https://harvest.example:443/v1/offers", True),
+        ("https://harvest.example/v1", True),
+        ("http://harvest.example/v1/offers", False),
+        ("https://harvest.example:8443/v1/offers", False),
+        ("https://harvest.example/v2/offers", False),
+        ("https://harvest.example/v1x/offers", False),
+        ("https://harvest.example/v1/../v2/offers", False),
+        ("https://elsewhere.example/v1/offers", False),
+        ("https://me@harvest.example/v1/offers", False),
+        ("https://harvest.example@elsewhere.example/v1/offers", False),
+        ("https://[x/v1", False),
+        ("", False),
+    ],
+)
+def test_the_key_goes_to_its_own_api_alone(url: str, is_ours: bool) -> None:
+    """Same scheme, host, port and path; anything else is another server's."""
+    api = Api("https://harvest.example/v1/", "k")
+    assert api.is_ours(url) is is_ours
+    api.close()
