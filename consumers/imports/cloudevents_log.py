@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,9 @@ def _row(number: int, line: str) -> Row:
 def _flat(root: Any) -> CellMap:
     """Every leaf by its dotted path. Without recursion, for a line may be nested at will."""
     cells = CellMap()
-    waiting: list[tuple[str, Any]] = list(root.items())
+    waiting: deque[tuple[str, Any]] = deque(root.items())
     while waiting:
-        path, value = waiting.pop()
+        path, value = waiting.popleft()
         if isinstance(value, dict):
             waiting.extend((f"{path}.{name}", each) for name, each in value.items())
         elif isinstance(value, list):

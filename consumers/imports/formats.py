@@ -48,8 +48,7 @@ def format_of(path: Path) -> Format:
     if start.startswith(b"<"):
         return "ocel-xml" if b"objects" in start or b"object-type" in start else "xes"
     if start.startswith((b"{", b"[")):
-        first_line = start.split(b"\n", 1)[0].rstrip()
-        return "cloudevents" if first_line.endswith(b"}") else "ocel-json"
+        return "cloudevents" if b'"specversion"' in start else "ocel-json"
     if start:
         return "csv"
     raise UnreadableLog(f"{path.name} is empty")

@@ -40,8 +40,8 @@ _MOST_EVENTS_A_CASE = 20
 _CASES = (
     "case concept name", "ocel type applications", "case id", "caseid", "case", "application id",
     "applicationid", "data application id", "application", "application no", "application number",
-    "id candidature", "no candidature", "numero de candidature", "candidature", "bewerbung id",
-    "bewerbungs id", "bewerbungsnummer", "bewerbung", "id solicitud", "solicitud",
+    "id candidature", "n de candidature", "no candidature", "numero de candidature", "candidature",
+    "bewerbung id", "bewerbungs id", "bewerbungsnummer", "bewerbung", "id solicitud", "solicitud",
     "sollicitatie id", "sollicitatie", "応募id", "応募 id", "応募番号", "応募者番号", "process id",
     "trace id", "instance id",
 )  # fmt: skip
