@@ -110,7 +110,7 @@ def import_log(
     if as_json:
         print_json(_document(file, imported, other, dry_run, position))
     else:
-        _tell(file, imported, other, dry_run)
+        _tell(file, imported, other, dry_run, without=_without_case(log_file, log_map))
     if imported.broken:
         raise typer.Exit(FOUND)
 
@@ -204,7 +204,18 @@ def _document(
     }
 
 
-def _tell(file: Path, imported: Imported, other: dict[str, int], dry_run: bool) -> None:
+def _without_case(log_file: Any, log_map: Any) -> str:
+    """What an object-centric log tells of no case object, and so of nobody."""
+    events: int = getattr(log_file, "events_without_case", 0)
+    if not events:
+        return ""
+    case = log_map.case or log_map.candidate
+    return f"Events about no {case.removeprefix('ocel:type:')}, which made no row: {events:,}."
+
+
+def _tell(
+    file: Path, imported: Imported, other: dict[str, int], dry_run: bool, *, without: str
+) -> None:
     from consumers.cli.output import console, print_table, words
 
     out = console()
@@ -223,6 +234,8 @@ def _tell(file: Path, imported: Imported, other: dict[str, int], dry_run: bool) 
         f"broken {imported.broken:,}. "
         f"Touchpoints: new {imported.touchpoints:,}, known {imported.repeated:,}."
     )
+    if without:
+        out.print(without)
     if imported.first_at and imported.last_at:
         out.print(
             f"They happened from {words(imported.first_at)} to {words(imported.last_at)} UTC."

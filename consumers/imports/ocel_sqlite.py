@@ -240,6 +240,8 @@ def _connected(path: Path) -> sqlite3.Connection:
                 shutil.copyfileobj(opened, file, 1 << 20)
             # The open database keeps the file until it is closed, whatever ends this process.
             return _opened_read_only(copy, "&immutable=1")
+    except OSError as error:
+        raise UnreadableLog(f"{path.name} cannot be unpacked ({error.strerror})") from None
     finally:
         opened.close()
 
