@@ -14,6 +14,7 @@ import pytest
 import structlog
 
 from journey.database import Database, open_database, start_embedded
+from tests.support.kafka_broker import Broker, NoBroker, broker
 
 _tenants = count(1)
 
@@ -51,3 +52,15 @@ def database(postgres_url: str) -> Iterator[Database]:
     opened.close()
     with opened.connect(autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {tenant} CASCADE")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A real broker for this run, started when the first test asks for it."""
+    try:
+        with broker() as running:
+            yield running
+    except NoBroker as why:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(why))
+        pytest.skip(str(why))
