@@ -315,6 +315,38 @@ def test_a_delivery_that_cannot_be_read_any_more_keeps_its_facts(world: World) -
     assert (summary.status, summary.reason, summary.touchpoints) == ("recorded", None, 1)
 
 
+def test_of_a_delivery_read_in_part_nothing_is_taken_back(world: World) -> None:
+    """What it does not say may be among what could not be read; the rest is corrected."""
+    told(world, (says("a", "application_submitted"), says("b", "rejection_sent", 9)))
+    world.ingests(as_listed)
+    repaired = world.repairs(
+        lambda said: [{"problem": "b is odd"}] if said["event"] == "b" else [said | {"hours": 1}]
+    )
+    assert {kind: dict(counted) for kind, counted in repaired.verbs.items()} == {
+        "application_submitted": {"corrected": 1}
+    }
+    assert [each[1] for each in world.journeys()] == ["application_submitted", "rejection_sent"]
+    assert repaired.became == {"dead": 1}
+
+
+def test_facts_of_merged_candidates_are_mended_where_they_stand(world: World) -> None:
+    """Two streams are read as one journey: nothing moves between them."""
+    story = (
+        (says("a", "application_submitted", 0, person="1"),),
+        (says("b", "message_received", 9, person="", emails=["one@x.example"]),),
+        (says("c", "rejection_sent", 20, person="1", emails=["one@x.example"]),),
+        (says("d", "survey_sent", 30, person="", emails=["one@x.example"]),),
+    )
+    expected, views = ingested_from_the_start(world, story, as_listed)
+    told(world, *story)
+    world.ingests(lambda said: [said | {"hours": said["hours"] + 5}])
+    repaired = world.repairs()
+    assert (repaired.appended, repaired.merged, repaired.apart) == (4, 0, 0)
+    assert [each[1:] for each in world.journeys()] == [each[1:] for each in expected]
+    assert world.views() == views
+    assert world.repairs().appended == 0
+
+
 def test_the_rows_of_deliveries_say_what_became_of_them(world: World) -> None:
     """Status, number of touchpoints that hold, attempts and when."""
     said = (says("a", "application_submitted"), says("b", "rejection_sent", 9))

@@ -50,12 +50,10 @@ class Teller:
         return None
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
-        statements = tuple(
-            _statement(one, delivery)
-            for said in orjson.loads(delivery.body)
-            for one in self.reading(said)
-        )
-        return Translation(statements, None if statements else "about nobody")
+        told = [one for said in orjson.loads(delivery.body) for one in self.reading(said)]
+        statements = tuple(_statement(one, delivery) for one in told if "problem" not in one)
+        problems = tuple(one["problem"] for one in told if "problem" in one)
+        return Translation(statements, None if told else "about nobody", problems)
 
 
 def _statement(said: Said, delivery: Delivery) -> Statement:
