@@ -100,7 +100,7 @@ def import_log(
                     translate,
                     source=log_map.source if log_map else "export",
                     map_digest=log_map.model_dump_json() if log_map else "export",
-                    quiet_until=moment(since, "--since") or engine.clock.now(),
+                    quiet_until=moment(since, "--since", day_begins=True) or engine.clock.now(),
                     aside=aside_of(file),
                     most_broken=most_broken / 100,
                     progress=told,
