@@ -76,6 +76,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("JOURNEY_POLICIES", "Folder of silence policies read beside the built-in ones."),
     Setting("JOURNEY_RULES", "Folder of contradiction rules read beside the built-in ones."),
     Setting(
+        "JOURNEY_DEPARTMENTS",
+        "YAML file of departments and the ids of their jobs, for `journey map --department`.",
+        "$JOURNEY_HOME/departments.yaml",
+    ),
+    Setting(
         "JOURNEY_REFUSED_KEEP",
         "How many of the newest refused deliveries are kept to look at; 0 keeps none.",
         "1000",
@@ -106,6 +111,7 @@ class Settings:
     log: LogForm = "auto"
     policies: Path | None = None
     rules: Path | None = None
+    departments: Path = Path(".journey/departments.yaml")
     refused_keep: int = 1000
     phone_region: str | None = None
 
@@ -119,6 +125,7 @@ class Settings:
         read = _Reader(environment)
         home = Path(read.text("JOURNEY_HOME") or ".journey")
         connections = read.text("JOURNEY_CONNECTIONS")
+        departments = read.text("JOURNEY_DEPARTMENTS")
         settings = cls(
             home=home,
             database_url=read.checked("JOURNEY_DATABASE_URL", _database_url, None),
@@ -133,6 +140,7 @@ class Settings:
             log=read.checked("JOURNEY_LOG", _log_form, "auto"),
             policies=read.checked("JOURNEY_POLICIES", _folder, None),
             rules=read.checked("JOURNEY_RULES", _folder, None),
+            departments=Path(departments) if departments else home / "departments.yaml",
             refused_keep=read.number("JOURNEY_REFUSED_KEEP", 0, 1_000_000, 1000),
             phone_region=read.checked("JOURNEY_PHONE_REGION", _region, None),
         )

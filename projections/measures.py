@@ -1,8 +1,9 @@
 """What all applications together tell: the graph of what follows what, stages, waiting, outcomes.
 
 The functions over arrays and rows are pure; `aggregate_map` reads the views' tables at one moment
-and calls them. Durations are in seconds. A median of an even number of values is the mean of the
-middle two, a p90 lies between its neighbours in proportion, as NumPy, pandas and PM4Py have it.
+and calls them. Durations are in seconds, to the microsecond. A median of an even number of values
+is the mean of the middle two, a p90 lies between its neighbours in proportion, as NumPy, pandas
+and PM4Py have it.
 """
 
 from __future__ import annotations
@@ -306,7 +307,7 @@ def _spreads(
         ordered[begin : begin + count].sort()
     medians, p90s = groups.quantile(ordered, 0.5), groups.quantile(ordered, 0.9)
     for key, count, *took in zip(groups.keys, groups.counts, means, medians, p90s, strict=True):
-        mean, median, p90 = (float(each) / _MICROSECONDS for each in took)
+        mean, median, p90 = (round(float(each)) / _MICROSECONDS for each in took)
         yield int(key), (int(count), mean, median, p90)
 
 
@@ -509,7 +510,8 @@ def _waiting(connection: Connection, cohort: Cohort, now: datetime) -> tuple[Wai
         {**_chosen(cohort), "now": now},
         binary=True,
     ).fetchall()
-    return tuple(
-        Waiting(stage, kind, many, lasting, total, Spread(many, total / many, median, p90))
-        for stage, kind, many, lasting, total, (median, p90) in rows
-    )
+    found = []
+    for stage, kind, many, lasting, total, (median, p90) in rows:
+        took = (round(each, 6) for each in (total / many, median, p90))
+        found.append(Waiting(stage, kind, many, lasting, round(total, 6), Spread(many, *took)))
+    return tuple(found)

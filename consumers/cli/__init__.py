@@ -24,6 +24,7 @@ from consumers.cli import (
     export,
     import_log,
     ingest,
+    map,
     rebuild,
     replay,
     run,
@@ -66,6 +67,7 @@ def make_app() -> typer.Typer:
         ("import", import_log.import_log),
         ("show", show.show),
         ("replay", replay.replay),
+        ("map", map.map_),
         ("silences", silences.silences),
         ("contradictions", contradictions.contradictions),
     ):

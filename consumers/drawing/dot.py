@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from consumers.drawing.picture import BEGIN, Arrow, Box, Picture, caption, often, said, words
+from consumers.drawing.picture import (
+    BEGIN,
+    Arrow,
+    Box,
+    Picture,
+    caption,
+    often,
+    printable,
+    said,
+    words,
+)
 
 
 def dot(drawn: Picture) -> str:
@@ -48,5 +58,5 @@ def _arrow(arrow: Arrow, most: int) -> str:
 
 def _quoted(*lines: str) -> str:
     """A quoted string. A backslash would begin one of DOT's escapes, so it is doubled."""
-    told = (line.replace("\\", "\\\\").replace('"', '\\"') for line in lines)
+    told = (printable(line).replace("\\", "\\\\").replace('"', '\\"') for line in lines)
     return '"' + "\\n".join(told) + '"'

@@ -125,9 +125,13 @@ def told(edge: Edge) -> str:
 
 
 def words(name: str) -> str:
-    """A kind or stage as words on one line; nothing from outside may steer a reader."""
-    name = name.replace("_", " ")
-    return "".join(c if c.isprintable() else " " for c in name)
+    """A kind or stage as words on one line."""
+    return printable(name.replace("_", " "))
+
+
+def printable(text: str) -> str:
+    """Text on one line; nothing from outside may steer what reads it."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def lines(text: str, width: int, most: int) -> Sequence[str]:

@@ -16,6 +16,7 @@ from consumers.drawing.picture import (
     length,
     lines,
     often,
+    printable,
     said,
     told,
     words,
@@ -241,8 +242,8 @@ def _curve(points: list[Point]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that XML allows; what no XML document may hold is left out."""
-    return escape("".join(c for c in text if c.isprintable() or c == " "))
+    """Text that XML allows."""
+    return escape(printable(text))
 
 
 __all__ = ["svg"]
