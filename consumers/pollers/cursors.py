@@ -26,7 +26,7 @@ MOST_PASSES = 5
 
 _AHEAD = timedelta(days=1)
 # Any fixed number, beside the hash of schema and connection: one process asks at a time.
-_LOCK = 0x706F6C
+LOCK = 0x706F6C
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,14 @@ class Kept:
 
 
 def lock(connection: DatabaseConnection, name: str) -> bool:
-    """Keep others from polling this connection until the transaction ends; False if one does."""
+    """Keep others from polling this connection until the transaction ends; False if one does.
+
+    The transaction may be idle while a system takes its time, whatever the server thinks of that.
+    """
     row = connection.execute(
-        "SELECT pg_try_advisory_xact_lock(%s, hashtext(current_schema() || ' ' || %s))",
-        [_LOCK, name],
+        "SELECT pg_try_advisory_xact_lock(%s, hashtext(current_schema() || ' ' || %s)), "
+        "set_config('idle_in_transaction_session_timeout', '0', true)",
+        [LOCK, name],
     ).fetchone()
     return row is not None and bool(row[0])
 

@@ -133,11 +133,14 @@ def _found(each: Json, object_id: str) -> Found:
 def _id(each: Any) -> str:
     """Its id; what has none is told apart by what it says."""
     found = opaque_id(each.get("id")) if isinstance(each, dict) else None
-    return found or f"?{_digest(each).hex()}"
+    return found if found is not None and found.isprintable() else f"?{_digest(each).hex()}"
 
 
 def _digest(each: Any) -> bytes:
-    said = orjson.dumps(_lasting(each), option=orjson.OPT_SORT_KEYS)
+    try:
+        said = orjson.dumps(_lasting(each), option=orjson.OPT_SORT_KEYS)
+    except (RecursionError, orjson.JSONEncodeError):
+        raise Unavailable("answered something nested too deeply") from None
     return hashlib.blake2b(said, digest_size=16).digest()
 
 

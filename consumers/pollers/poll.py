@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
+import psycopg
 import structlog
 
 from consumers import inbox
@@ -119,9 +120,13 @@ class Polls:
             try:
                 due[name] = self.step(name)
                 failures = 0
-            except DatabaseUnavailable as error:
+            except (DatabaseUnavailable, psycopg.OperationalError, psycopg.InterfaceError) as error:
                 if not failures:
-                    log.warning("the database is away; poll waits for it", error=str(error))
+                    log.warning(
+                        "the database is away; waiting for it",
+                        process="poll",
+                        error=" ".join(str(error).split()),
+                    )
                 stop.wait(_DATABASE_WAIT_SECONDS[min(failures, len(_DATABASE_WAIT_SECONDS) - 1)])
                 failures += 1
 

@@ -24,7 +24,7 @@ from consumers.pollers import cursors, poll
 from consumers.pollers.poll import Polls
 from consumers.repair import Repair
 from journey.database import Database
-from journey.errors import ConfigurationError
+from journey.errors import ConfigurationError, DatabaseUnavailable
 from journey.journey_log import JourneyLog
 from journey.vault import Vault
 from tests.support import greenhouse
@@ -652,6 +652,31 @@ def test_neither_key_nor_address_is_logged(
     assert caplog.records
     for secret in (KEY, "70110001", "127.0.0.1", "ermeer"):
         assert secret not in caplog.text
+
+
+def test_a_database_that_goes_while_a_page_is_fetched_keeps_nothing_by_halves(
+    polled: Polled, harvest: Harvest
+) -> None:
+    """The page and its cursor are lost together, and fetched again."""
+    anneke(harvest)
+
+    def ends_the_session(asked: Asked) -> None:
+        harvest.before = None
+        with polled.database.connect(autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND classid = %s AND objid::bigint = "
+                "hashtext(current_schema() || ' gh')::bigint & 4294967295",
+                [cursors.LOCK],
+            )
+
+    harvest.before = ends_the_session
+    with pytest.raises(DatabaseUnavailable):
+        polled.step()
+    assert polled.kept() == []
+    polled.round()
+    assert len(polled.kept()) == 4
+    assert len(harvest.asked_for("candidates")) == 2
 
 
 # --- once -----------------------------------------------------------------------------------

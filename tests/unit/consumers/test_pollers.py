@@ -68,6 +68,20 @@ def test_what_is_another_at_each_look_is_no_change() -> None:
     assert "Anneke" not in repr(first)
 
 
+@pytest.mark.parametrize("depth", [300, 1020])
+def test_an_object_nested_without_end_is_a_failure(depth: int) -> None:
+    """Not a bug of ours that would stop the process."""
+    body = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
+    with pytest.raises(Unavailable):
+        HARVEST.list_found("offers", body)
+
+
+def test_an_id_that_no_database_takes_is_none() -> None:
+    """PostgreSQL has no character U+0000."""
+    (found,) = HARVEST.list_found("offers", b'[{"id":"a\\u0000b"}]')
+    assert found.object_id.startswith("?")
+
+
 def test_an_object_without_an_id_is_known_by_what_it_says() -> None:
     """It is kept, once."""
     odd = [{"id": None, "a": 1}, {"a": 1, "id": None}, {"a": 2}]
