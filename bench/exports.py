@@ -16,8 +16,8 @@ from journey.database import Database
 
 ROUNDS = 3
 PEER_SHARE = 10
-"""PM4Py holds a log in memory and takes minutes for a million events: it writes a tenth, and rates
-are compared. Its time grows with the number of events a little faster than that number."""
+"""PM4Py holds a log in memory, 13 GB and many minutes for a million events: it writes a tenth, and
+rates are compared."""
 
 
 def run_parquet(url: str, size: int = 1_000_000, seed: int = 1) -> Iterator[Figure]:

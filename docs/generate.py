@@ -318,6 +318,65 @@ def _type(annotation: Any) -> str:
     return words.get(annotation.__name__, annotation.__name__)
 
 
+# --- exports --------------------------------------------------------------------------------
+
+
+def columns_page() -> Iterator[str]:
+    """The columns of every export and of the tables for notebooks."""
+    from consumers.exports import ALL_FORMATS
+    from projections.columns import COLUMNS, COMMON, PERSONAL_COLUMNS
+
+    yield "# Columns of an export"
+    yield (
+        "Every format of `journey export`, and the table of touchpoints "
+        "[for notebooks](../how-to/notebooks.md), has these columns, in this order. Names and "
+        "meanings are stable; new columns may be added behind them. *id*: a UUID as text; "
+        "*moment*: ISO 8601 in UTC, ending in `Z`, or a typed timestamp; *flag*: true or false; "
+        "*json*: a list or mapping as JSON text. Nothing stands where a kind has no such field, "
+        "or nothing was told."
+    )
+    common = [each for each in COLUMNS if each.name in COMMON]
+    own = [each for each in COLUMNS if each.name not in COMMON]
+    for title, columns in (
+        ("Of every touchpoint", common),
+        ("Of some kinds", own),
+        ("Personal, only if asked for", PERSONAL_COLUMNS),
+    ):
+        yield f"## {title}"
+        yield _table(
+            ("column", "type", "meaning"),
+            [(f"`{each.name}`", each.type, each.meaning) for each in columns],
+        )
+    yield "## Formats"
+    yield _table(
+        ("format", "holds"), [(f"`{name}`", each.holds) for name, each in ALL_FORMATS.items()]
+    )
+    yield (
+        "**CSV**: lines end in CR LF; what was not told is an empty cell; flags are `true` and "
+        "`false`. A text that begins with `=`, `+`, `-`, `@`, their wide forms, a tab or a line "
+        "break has an apostrophe before it, for a spreadsheet would run it as a formula; so has "
+        "one that begins with an apostrophe, or is empty. Take one apostrophe off to read it."
+    )
+    yield (
+        "**XES**: `kind` is `concept:name` and `occurred_at` is `time:timestamp` of an event, the "
+        "other columns are attributes under their own names; `org:resource` repeats `actor_id`. A "
+        "trace is an application, named by it; touchpoints without one are in a trace named by "
+        "their journey. A character that XML cannot hold is written `_x0008_`."
+    )
+    yield (
+        "**OCEL 2.0**: `touchpoint_id`, `kind` and `occurred_at` are id, type and time of an "
+        "event, the other columns are its attributes. Objects are candidates, applications and "
+        "jobs, their ids with the type in front (`application:greenhouse:1`). An event is related "
+        "to its `candidate`, `application` and `job`, a merge also to whom it `absorbed` or "
+        "`released`; an application is `of` a candidate and `for` a job; a merged candidate is "
+        "`read as part of` another."
+    )
+    yield (
+        "**CloudEvents 1.0**: one a line. `id` is the touchpoint, `type` its topic, `subject` its "
+        "candidate, `time` its `occurred_at`; `data` holds the columns."
+    )
+
+
 # --- settings -------------------------------------------------------------------------------
 
 
@@ -543,6 +602,7 @@ def _sorted(named: Any) -> list[tuple[str, Any]]:
 PAGES: dict[str, Page] = {
     "cli.md": cli_page,
     "events.md": events_page,
+    "export-columns.md": columns_page,
     "http.md": http_page,
     "json.md": json_page,
     "policies.md": policies_page,

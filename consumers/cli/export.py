@@ -33,7 +33,7 @@ def export(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="- is standard output, which parquet and ocel-sqlite cannot be written to.",
         ),
     ] = Path("-"),
