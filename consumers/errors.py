@@ -4,6 +4,7 @@ DeliveryError
  ├── NotAuthentic     refused at the door, kept apart to look at, never translated
  ├── Untranslatable   dead letter with a reason; can be redriven after a fix
  └── Unavailable      wait and try again; nothing is committed
+      └── KafkaUnavailable   no broker answers, or none lets us in
 (anything else)       our bug: stop, loudly, with nothing lost
 
 The texts name deliveries, connections and fields; never a person, never a piece of a body.
@@ -30,3 +31,7 @@ class Untranslatable(DeliveryError):
 
 class Unavailable(DeliveryError):
     """Something the delivery needs does not answer now; the same delivery may pass later."""
+
+
+class KafkaUnavailable(Unavailable):
+    """Kafka does not answer or does not let us in; the text says where, why and what to do."""

@@ -10,14 +10,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from journey.errors import ConfigurationError
 
 LogForm = Literal["json", "console", "auto"]
+KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+KafkaMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+KafkaCompression = Literal["none", "gzip", "lz4", "zstd", "snappy"]
 
 _TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_KAFKA_PREFIX = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$")
+_KAFKA_SERVER = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):(?P<port>[0-9]{1,5})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,49 @@ SETTINGS: tuple[Setting, ...] = (
         "Country (such as DE or US) of phone numbers told without one; unset, such a number "
         "names nobody.",
     ),
+    Setting(
+        "JOURNEY_KAFKA",
+        "Bootstrap servers of Apache Kafka, host:port with commas between; unset works without "
+        "Kafka.",
+    ),
+    Setting("JOURNEY_KAFKA_PREFIX", "What topics and consumer groups begin with.", "journey"),
+    Setting(
+        "JOURNEY_KAFKA_PARTITIONS",
+        "Partitions that `journey kafka init` gives a topic: the most processes of one kind that "
+        "can share its work.",
+        "12",
+    ),
+    Setting(
+        "JOURNEY_KAFKA_REPLICATION",
+        "Copies that `journey kafka init` has Kafka keep of a topic; 3 in production, where a "
+        "broker may fail.",
+        "1",
+    ),
+    Setting(
+        "JOURNEY_KAFKA_SECURITY",
+        "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+        "PLAINTEXT",
+    ),
+    Setting(
+        "JOURNEY_KAFKA_MECHANISM",
+        "How user and password are proved under SASL: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.",
+        "SCRAM-SHA-512",
+    ),
+    Setting("JOURNEY_KAFKA_USERNAME", "User under SASL."),
+    Setting("JOURNEY_KAFKA_PASSWORD", "Password under SASL.", secret=True),
+    Setting(
+        "JOURNEY_KAFKA_CA",
+        "PEM file of the authorities that may vouch for a broker; unset trusts the system's.",
+    ),
+    Setting("JOURNEY_KAFKA_CERTIFICATE", "PEM file of our own certificate, where brokers ask it."),
+    Setting("JOURNEY_KAFKA_KEY", "PEM file of that certificate's private key."),
+    Setting("JOURNEY_KAFKA_KEY_PASSWORD", "Password of that key, if it has one.", secret=True),
+    Setting(
+        "JOURNEY_KAFKA_COMPRESSION",
+        "How records are compressed: none, gzip, lz4, zstd or snappy; for the last three the "
+        "Python package of that name must be installed with every process.",
+        "none",
+    ),
 )
 """In the order a reader needs them."""
 
@@ -114,6 +162,19 @@ class Settings:
     departments: Path = Path(".journey/departments.yaml")
     refused_keep: int = 1000
     phone_region: str | None = None
+    kafka: tuple[str, ...] = ()
+    kafka_prefix: str = "journey"
+    kafka_partitions: int = 12
+    kafka_replication: int = 1
+    kafka_security: KafkaSecurity = "PLAINTEXT"
+    kafka_mechanism: KafkaMechanism = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: str | None = field(default=None, repr=False)
+    kafka_ca: Path | None = None
+    kafka_certificate: Path | None = None
+    kafka_key: Path | None = None
+    kafka_key_password: str | None = field(default=None, repr=False)
+    kafka_compression: KafkaCompression = "none"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -143,7 +204,21 @@ class Settings:
             departments=Path(departments) if departments else home / "departments.yaml",
             refused_keep=read.number("JOURNEY_REFUSED_KEEP", 0, 1_000_000, 1000),
             phone_region=read.checked("JOURNEY_PHONE_REGION", _region, None),
+            kafka=read.checked("JOURNEY_KAFKA", _kafka_servers, ()),
+            kafka_prefix=read.checked("JOURNEY_KAFKA_PREFIX", _kafka_prefix, "journey"),
+            kafka_partitions=read.number("JOURNEY_KAFKA_PARTITIONS", 1, 10_000, 12),
+            kafka_replication=read.number("JOURNEY_KAFKA_REPLICATION", 1, 9, 1),
+            kafka_security=read.one_of("JOURNEY_KAFKA_SECURITY", KafkaSecurity, "PLAINTEXT"),
+            kafka_mechanism=read.one_of("JOURNEY_KAFKA_MECHANISM", KafkaMechanism, "SCRAM-SHA-512"),
+            kafka_username=read.text("JOURNEY_KAFKA_USERNAME"),
+            kafka_password=read.text("JOURNEY_KAFKA_PASSWORD"),
+            kafka_ca=read.checked("JOURNEY_KAFKA_CA", _file, None),
+            kafka_certificate=read.checked("JOURNEY_KAFKA_CERTIFICATE", _file, None),
+            kafka_key=read.checked("JOURNEY_KAFKA_KEY", _file, None),
+            kafka_key_password=read.text("JOURNEY_KAFKA_KEY_PASSWORD"),
+            kafka_compression=read.one_of("JOURNEY_KAFKA_COMPRESSION", KafkaCompression, "none"),
         )
+        _kafka_agrees(settings)
         if settings.alert_webhook_url and not settings.alert_webhook_secret:
             raise ConfigurationError(
                 "JOURNEY_ALERT_WEBHOOK_URL is set without JOURNEY_ALERT_WEBHOOK_SECRET; "
@@ -173,6 +248,16 @@ class _Reader:
         except ValueError as error:
             shown = "set" if self._table[name].secret else repr(text)
             raise ConfigurationError(f"{name} is {shown}, {error}") from None
+
+    def one_of(self, name: str, words: Any, default: str) -> Any:
+        """One of the words of a Literal."""
+
+        def check(text: str) -> str:
+            if text not in get_args(words):
+                raise ValueError(f"use one of {', '.join(get_args(words))}")
+            return text
+
+        return self.checked(name, check, default)
 
     def number(self, name: str, least: int, most: int, default: int) -> int:
         def check(text: str) -> int:
@@ -229,3 +314,55 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise ValueError("which is no folder; create it or correct the path")
     return path
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("which is no file; create it or correct the path")
+    return path
+
+
+def _kafka_servers(text: str) -> tuple[str, ...]:
+    servers = tuple(part.strip() for part in text.split(",") if part.strip())
+    for server in servers:
+        found = _KAFKA_SERVER.match(server)
+        if found is None or not 0 < int(found["port"]) < 65536:
+            raise ValueError("which names no server; write host:port, several with commas between")
+    if not servers:
+        raise ValueError("which names no server; write host:port, several with commas between")
+    return servers
+
+
+def _kafka_prefix(text: str) -> str:
+    if not _KAFKA_PREFIX.match(text):
+        raise ValueError(
+            "which cannot begin the name of a topic; use letters, digits, -, _ and . only"
+        )
+    return text
+
+
+def _kafka_agrees(settings: Settings) -> None:
+    """What is set for Kafka goes together. Raises ConfigurationError."""
+    security = settings.kafka_security
+    if security.startswith("SASL_"):
+        if not (settings.kafka_username and settings.kafka_password):
+            raise ConfigurationError(
+                f"JOURNEY_KAFKA_SECURITY is {security}, which needs JOURNEY_KAFKA_USERNAME and "
+                "JOURNEY_KAFKA_PASSWORD; set both"
+            )
+    elif settings.kafka_username or settings.kafka_password:
+        raise ConfigurationError(
+            f"a user or password for Kafka is set, and JOURNEY_KAFKA_SECURITY is {security}, which "
+            "sends neither; set it to SASL_SSL, or leave them unset"
+        )
+    files = (settings.kafka_ca, settings.kafka_certificate, settings.kafka_key)
+    if any(files) and not security.endswith("SSL"):
+        raise ConfigurationError(
+            f"a certificate or key for Kafka is set, and JOURNEY_KAFKA_SECURITY is {security}, "
+            "which encrypts nothing; set it to SSL or SASL_SSL, or leave them unset"
+        )
+    if bool(settings.kafka_certificate) != bool(settings.kafka_key):
+        raise ConfigurationError(
+            "of JOURNEY_KAFKA_CERTIFICATE and JOURNEY_KAFKA_KEY only one is set; set both or none"
+        )

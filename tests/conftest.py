@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from consumers.kafka_stream import topics
+from consumers.kafka_stream.cluster import Cluster
 from journey.database import Database, open_database, start_embedded
 from tests.support.kafka_broker import Broker, NoBroker, broker
 
@@ -64,3 +66,19 @@ def kafka() -> Iterator[Broker]:
         if os.environ.get("CI") == "true":
             pytest.fail(str(why))
         pytest.skip(str(why))
+
+
+@pytest.fixture
+def cluster(kafka: Broker) -> Iterator[Cluster]:
+    """Topics of this test's own, three partitions each, deleted afterwards.
+
+    For a process: `kafka_environment(cluster)` of tests.support.kafka_broker.
+    """
+    prefix = f"t{os.getpid()}-{next(_tenants)}"
+    made = Cluster(tuple(kafka.bootstrap.split(",")), prefix=prefix, partitions=3)
+    topics.init(made)
+    yield made
+    # A test may have left it stopped.
+    kafka.start()
+    with made.admin() as admin:
+        admin.delete_topics([name for name in admin.list_topics() if name.startswith(f"{prefix}.")])

@@ -20,6 +20,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from consumers.kafka_stream.cluster import Cluster
 from tests.support.kafka_broker import artifacts
 from tests.support.kafka_broker.brokers import Broker, ContainerBroker, NativeBroker, OutsideBroker
 from tests.support.kafka_broker.brokers import engine as container_engine
@@ -58,4 +59,14 @@ def _found(own: bool) -> Broker:
     )
 
 
-__all__ = ["Broker", "NoBroker", "broker"]
+def kafka_environment(cluster: Cluster) -> dict[str, str]:
+    """The variables with which a process works on the topics of a test."""
+    return {
+        "JOURNEY_KAFKA": cluster.address,
+        "JOURNEY_KAFKA_PREFIX": cluster.prefix,
+        "JOURNEY_KAFKA_PARTITIONS": str(cluster.partitions),
+        "JOURNEY_KAFKA_REPLICATION": str(cluster.replication),
+    }
+
+
+__all__ = ["Broker", "NoBroker", "broker", "kafka_environment"]
