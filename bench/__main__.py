@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import append, exports, imports, ingest, projections, reads, webhook
+from bench import append, exports, imports, ingest, measures, projections, reads, webhook
 from bench.harness import Figure, server
 
 Run = Callable[..., Iterator[Figure]]
@@ -26,6 +26,7 @@ FIGURES: dict[str, Run] = {
     "import_to_store": imports.run_import,
     "export_parquet": exports.run_parquet,
     "export_ocel": exports.run_ocel,
+    "dfg": measures.run,
     "growth": projections.run_growth,
 }
 """Name → what measures it; two names of one measurement share its run."""

@@ -426,11 +426,16 @@ def aggregate_map(
         applications=len(applications),
         candidates=candidates,
         touchpoints=touchpoints,
-        outcomes=dict(Counter(each.status for each in applications).most_common()),
+        outcomes=_outcomes(applications),
         stages=stage_volumes(applications, entries, stages),
         waiting=waiting,
         graph=drawn,
     )
+
+
+def _outcomes(applications: Sequence[Standing]) -> dict[str, int]:
+    counts = Counter(each.status for each in applications)
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _hold_still(connection: Connection) -> None:

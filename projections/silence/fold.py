@@ -69,15 +69,15 @@ def apply(state: SilenceState, fact: Fact, candidate_id: UUID) -> None:
         waiting = state.applications.get(application_id)
         if waiting is None:
             waiting = state.applications[application_id] = Waiting(fact.source)
-        if fact.stage is not None:
-            waiting.stage = fact.stage
         if fact.job_id is not None:
             waiting.job_id = fact.job_id
-        if fact.kind in _NO_EFFECT:
-            if waiting.since is not None and fact.kind == "chaser_received":
-                waiting.chases += 1
-            return
-        _step(state, candidate_id, application_id, waiting, fact)
+        if fact.kind not in _NO_EFFECT:
+            _step(state, candidate_id, application_id, waiting, fact)
+        elif waiting.since is not None and fact.kind == "chaser_received":
+            waiting.chases += 1
+        if fact.stage is not None:
+            # Last, since a silence that it ended was one of the stage before.
+            waiting.stage = fact.stage
     elif fact.kind not in _NO_EFFECT or fact.kind == "chaser_received":
         # It names no application, so it speaks to every one that is open.
         for each, waiting in state.applications.items():

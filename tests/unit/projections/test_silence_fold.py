@@ -239,3 +239,14 @@ def test_folding_on_from_the_store_equals_folding_at_once(
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=SilenceState)
         apply(state, one, PERSON)
     assert state == folded(*facts)
+
+
+def test_a_silence_is_of_the_stage_in_which_it_lasted() -> None:
+    """What ends it may move the application on; the next silence is of the new stage."""
+    state = folded(
+        fact("application_submitted", T0, stage="Screen"),
+        fact("interview_held", days(1), stage="Onsite"),
+        fact("stage_changed", days(2), stage="Offer"),
+        fact("rejection_sent", days(3)),
+    )
+    assert [row.stage for row in state.finished] == ["Screen", "Offer"]
