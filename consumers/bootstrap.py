@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from consumers.alert_sweeper import Sweeper
     from consumers.connections import Connections
     from consumers.ingest import Ingest
+    from consumers.kafka_stream.cluster import Cluster
     from consumers.pollers.poll import Polls
     from consumers.repair import Repair
     from projections.alerts.alert_log import AlertLog
@@ -105,6 +106,13 @@ class Installation:
         return AlertLog(self.database, [channel.name for channel in self.channels])
 
     # --- doors ------------------------------------------------------------------------------
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Kafka, as the settings name it. Raises ConfigurationError when they name none."""
+        from consumers.kafka_stream.cluster import Cluster
+
+        return Cluster.from_settings(self.settings)
 
     @cached_property
     def connections(self) -> Connections:

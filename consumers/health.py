@@ -13,6 +13,7 @@ from typing import Literal
 
 from consumers import inbox
 from consumers.bootstrap import Installation
+from consumers.errors import KafkaUnavailable
 from consumers.pollers import standing as polls
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
@@ -72,6 +73,45 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         )
     else:
         yield Check("kafka", "ok", "crc32c is there")
+    if installation.settings.kafka:
+        yield from _topics(installation)
+
+
+def _topics(installation: Installation) -> Iterator[Check]:
+    """Whether the broker answers, and its topics are as set."""
+    # Imported here: most installations work without Kafka, and its client takes a while to load.
+    from consumers.kafka_stream.cluster import LOOK_SECONDS
+    from consumers.kafka_stream.topics import standings
+
+    cluster = installation.cluster
+    try:
+        found = standings(cluster, patience_seconds=LOOK_SECONDS)
+    except (KafkaUnavailable, ConfigurationError) as error:
+        yield Check("kafka broker", "wrong", str(error), "see the sentence itself")
+        return
+    yield Check("kafka broker", "ok", f"answers at {cluster.told}")
+    missing = [each.topic for each in found if each.partitions is None]
+    differing = [
+        f"{each.topic}: {'; '.join(each.differences(cluster))}"
+        for each in found
+        if each.partitions is not None and each.differences(cluster)
+    ]
+    if missing:
+        told = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        yield Check("kafka topics", "wrong", told, "run `journey kafka init`")
+    elif differing:
+        yield Check(
+            "kafka topics",
+            "wrong",
+            "; ".join(differing),
+            "correct the settings, or move to topics of another prefix",
+        )
+    else:
+        yield Check(
+            "kafka topics",
+            "ok",
+            f"{len(found)} with {_number(cluster.partitions, 'partition', 'partitions')} each",
+        )
 
 
 def _told(name: str, look: Callable[[], Check]) -> Iterator[Check]:

@@ -8,6 +8,7 @@ USAGE = 2
 NOT_FOUND = 3
 DATABASE = 4
 CONFIGURATION = 5
+KAFKA = 6
 
 
 class CommandError(Exception):
@@ -32,6 +33,7 @@ def code_of(error: Exception) -> int | None:
     """The exit code of an expected error; None for a bug."""
     if isinstance(error, CommandError):
         return error.code
+    from consumers.errors import KafkaUnavailable
     from journey.errors import (
         ConfigurationError,
         DatabaseUnavailable,
@@ -41,6 +43,8 @@ def code_of(error: Exception) -> int | None:
         WrongMasterKey,
     )
 
+    if isinstance(error, KafkaUnavailable):
+        return KAFKA
     if isinstance(error, UnknownCandidate) or type(error).__name__ == "UnknownAlert":
         return NOT_FOUND
     if isinstance(error, DatabaseUnavailable):

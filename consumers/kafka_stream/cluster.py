@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLIENT_ID = "candidate-journey"
 PATIENCE_SECONDS = 10.0
 """How long a client looks for a broker before it is said that none answers."""
+LOOK_SECONDS = 4.0
+"""The same where somebody waits at a terminal."""
 
 LARGEST_RECORD_BYTES = 64 * 1024**2
 """A broker takes no request beyond 100 MB unless told to; a record has to fit well into one."""
@@ -88,6 +90,13 @@ class Cluster:
     def largest_record_bytes(self) -> int:
         """The largest record that a topic lets in; dead letters may be larger by ROOM_BYTES."""
         return min(self.largest_body_bytes, LARGEST_RECORD_BYTES) + ROOM_BYTES
+
+    @property
+    def told(self) -> str:
+        """Where it is and how one is let in, without a secret: for people and the doctor."""
+        if self.security.startswith("SASL_"):
+            return f"{self.address} ({self.security}, {self.mechanism} as {self.username})"
+        return f"{self.address} ({self.security})"
 
     def topic(self, name: str) -> str:
         """The whole name of a topic: `deliveries` → `journey.deliveries`."""
