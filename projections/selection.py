@@ -7,6 +7,7 @@ reading began is one consistent snapshot, however long it takes, without a trans
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -82,22 +83,31 @@ class Reading:
 
     def pages(self, told: Told | None = None) -> Iterator[list[FlatTouchpoint]]:
         """Everything in the order in which it was recorded, some thousands at a time."""
-        after, query = 0, self._query(_PAGE)
-        while after < self.position:
-            with self._database.transaction() as connection:
-                row = connection.execute(
-                    query,
-                    {**self._parameters, "after": after, "limit": PAGE},
-                    binary=True,
-                    prepare=False,
-                ).fetchone()
-            assert row is not None
-            states, count, last, has_old = row
-            after = last if count == PAGE else self.position
-            if count:
-                yield self._taken(states, has_old)
-            if told is not None:
-                told(after)
+        # The server puts the next page together while this one is decoded and written.
+        with ThreadPoolExecutor(1, "journey-reading") as ahead:
+            coming = ahead.submit(self._page, 0)
+            after = 0
+            while after < self.position:
+                states, count, last, has_old = coming.result()
+                after = last if count == PAGE else self.position
+                if after < self.position:
+                    coming = ahead.submit(self._page, after)
+                if count:
+                    yield self._taken(states, has_old)
+                if told is not None:
+                    told(after)
+
+    def _page(self, after: int) -> tuple[bytes, int, int, bool]:
+        """(states as a JSON array, how many, the last position, whether old ones are there)."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                self._query(_PAGE),
+                {**self._parameters, "after": after, "limit": PAGE},
+                binary=True,
+                prepare=False,
+            ).fetchone()
+        assert row is not None
+        return row[0], row[1], row[2], row[3]
 
     # --- by journey -------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -83,12 +84,13 @@ def touchpoints(
     return table_of([record_batch(page, COLUMNS) for page in pages], COLUMNS)
 
 
-def schema_of(columns: Sequence[Column]) -> pa.Schema:
+@cache
+def schema_of(columns: tuple[Column, ...]) -> pa.Schema:
     """The columns as Arrow has them: text, moments in UTC, whole numbers, true and false."""
     return pa.schema([(column.name, _ARROW[column.type]) for column in columns])
 
 
-def record_batch(flat: Sequence[FlatTouchpoint], columns: Sequence[Column]) -> pa.RecordBatch:
+def record_batch(flat: Sequence[FlatTouchpoint], columns: tuple[Column, ...]) -> pa.RecordBatch:
     """Rows as columns; `columns` are the first of a row's fields."""
     cells = zip(*map(msgspec.structs.astuple, flat), strict=True)
     arrays = [
@@ -100,7 +102,7 @@ def record_batch(flat: Sequence[FlatTouchpoint], columns: Sequence[Column]) -> p
     return pa.RecordBatch.from_arrays(arrays, schema=schema_of(columns))
 
 
-def table_of(batches: Sequence[pa.RecordBatch], columns: Sequence[Column]) -> pa.Table:
+def table_of(batches: Sequence[pa.RecordBatch], columns: tuple[Column, ...]) -> pa.Table:
     """Batches of these columns as one table."""
     return pa.Table.from_batches(batches, schema_of(columns))
 

@@ -24,6 +24,7 @@ from consumers.cli import (
     export,
     import_log,
     ingest,
+    kafka,
     map,
     rebuild,
     replay,
@@ -33,7 +34,7 @@ from consumers.cli import (
     silences,
 )
 from consumers.cli.described import described, paragraphs
-from consumers.cli.errors import CONFIGURATION, DATABASE, FOUND, NOT_FOUND, USAGE, code_of
+from consumers.cli.errors import CONFIGURATION, DATABASE, FOUND, KAFKA, NOT_FOUND, USAGE, code_of
 
 HELP = paragraphs(f"""
 Every candidate touchpoint is an immutable fact; silences and contradictions are derived.
@@ -43,7 +44,7 @@ variables (JOURNEY_HOME, JOURNEY_DATABASE_URL, …). Times are in UTC. Every com
 something takes --json.
 
 Exit codes: 0 fine; {FOUND} something is wrong or was found; {USAGE} wrong usage; {NOT_FOUND} not
-found; {DATABASE} the database is away; {CONFIGURATION} wrong configuration.
+found; {DATABASE} the database is away; {CONFIGURATION} wrong configuration; {KAFKA} Kafka is away.
 """)
 
 
@@ -74,6 +75,7 @@ def make_app() -> typer.Typer:
         app.command(name, help=described(command))(command)
     app.add_typer(alerts.app, name="alerts")
     app.add_typer(deliveries.app, name="deliveries")
+    app.add_typer(kafka.app, name="kafka")
     for name, command in (
         ("connections", connections.connections),
         ("rebuild", rebuild.rebuild),

@@ -123,6 +123,7 @@ def export(
     access = _access(with_personal, by, reason, to_stdout)
 
     from consumers.bootstrap import installation
+    from consumers.cli.output import let_go_of_stdout
     from consumers.exports import ALL_FORMATS
     from consumers.exports.export import Exporter
     from consumers.logging import configure_logging
@@ -145,7 +146,11 @@ def export(
         exporter, form = Exporter(engine.database), ALL_FORMATS[format_]
         with _bar() as progress:
             if to_stdout:
-                done = exporter.to_stream(form, sys.stdout.buffer, selection, progress=progress)
+                try:
+                    done = exporter.to_stream(form, sys.stdout.buffer, selection, progress=progress)
+                except BrokenPipeError:
+                    let_go_of_stdout()
+                    raise typer.Exit from None
             else:
                 done = exporter.to_file(
                     form,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -42,6 +45,12 @@ def print_json(document: Any) -> None:
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=2)
     sys.stdout.write(text.decode().rstrip() + "\n")
+
+
+def let_go_of_stdout() -> None:
+    """Whoever read our output has seen enough; Python must not complain when it flushes."""
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console(width: int | None = None) -> Console:

@@ -88,7 +88,9 @@ class Exporter:
         With `access` personal columns are written, too, opened with `vault`, and the file is for
         its owner alone. Raises ExportRefused, WrongMasterKey.
         """
-        if target.exists() and not (overwrite and target.is_file()):
+        if target.exists() and not target.is_file():
+            raise ExportRefused(f"{target} is no file; name one, or - for standard output")
+        if target.exists() and not overwrite:
             raise ExportRefused(f"{target.name} is there already; --force writes over it")
         unsealed = None
         if access is not None:

@@ -22,9 +22,15 @@ class ParquetWriter:
 
         from projections.tables import record_batch, schema_of, table_of
 
-        self._columns = columns
+        self._columns = tuple(columns)
         self._batch_of, self._table_of = record_batch, table_of
-        self._writer = pq.ParquetWriter(file, schema_of(columns), compression="zstd")
+        self._writer = pq.ParquetWriter(
+            file,
+            schema_of(self._columns),
+            compression="zstd",
+            # Of ids and moments hardly any occurs twice, so a dictionary of them would be waste.
+            use_dictionary=[each.name for each in columns if each.type == "text"],
+        )
         self._waiting: list[Any] = []
         self._rows = 0
 

@@ -33,7 +33,7 @@ from tests.support.builders import T0, a_log, days, statement
 from tests.support.every_kind import PERSONAL, PERSONAL_TEXTS, record_everything, texts_in
 from tests.support.fakes import FrozenClock
 from tests.support.installations import MASTER_KEY, environment_for
-from tests.support.processes import ROOT, until
+from tests.support.processes import COMMAND, ROOT, until
 
 MEMORY_MB = 150
 """Bound on the peak of an export's whole process, whatever the size of the log (Parquet: 260)."""
@@ -557,3 +557,20 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     assert sentence in err
     assert err.count("\n") == 1
     assert list(tmp_path.glob("*x*")) == []
+
+
+def test_a_reader_who_has_seen_enough_ends_it_quietly(database: Database, tmp_path: Path) -> None:
+    """As `journey export … | head` does."""
+    fill(database, journeys(10_000, 500, 1))
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "export", "--format", "cloudevents"],
+        cwd=ROOT,
+        env={**os.environ, **environment_for(database, tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b'{"id":')
+    process.stdout.close()
+    _, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, b"")

@@ -1,0 +1,258 @@
+"""The publish process: the log out to `journey.touchpoints`, for other teams.
+
+A page of the log is sent, all of it is acknowledged, then the position moves: so a restart skips
+nothing. It may send some again, with the positions they had: a reader that passes over positions
+it has seen, or, within a partition, those that are not above the highest it has seen, reads the log
+exactly. The second way of reading holds because a publisher sends each partition's records in the
+order of the log and never goes on past one that was not written.
+
+One process publishes a log at a time, by an advisory lock; others stand by. Database and broker
+may go away and come back: it waits, says so once, and resumes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from consumers.errors import KafkaUnavailable
+from consumers.kafka_stream.cluster import Cluster, abandon
+from consumers.kafka_stream.messages import Record, touchpoint_record
+from consumers.kafka_stream.topics import TOUCHPOINTS, Topic, topic_id
+from journey.database import Connection, Database
+from journey.errors import ConfigurationError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from kafka import KafkaProducer
+
+log = structlog.get_logger()
+
+PAGE = 5_000
+"""Records sent before their acknowledgements are waited for: what is in memory, and what a
+restart may send again."""
+
+_LOCK = 0x70756200
+_STOP_CHECK_SECONDS = 0.25
+_STAND_BY_SECONDS = 1.0
+_RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_PATIENT_SECONDS = 3.0
+"""Acknowledgements that take longer are told of."""
+
+_FOR_EVER_MS = 2**31 - 1
+
+
+class PublishStopped(Exception):
+    """A record that no retry will get into the topic; nothing after it is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One of our logs and the topic in which it is told.
+
+    `page` is a query for the rows after a position, as many as a limit, in order of position,
+    which is the first column; `record` makes a record of a row. Positions must be committed in
+    their order: one that appeared below a published one would be passed over.
+    """
+
+    name: str
+    topic: Topic
+    wakes: LiteralString
+    head: LiteralString
+    page: LiteralString
+    record: Callable[[Sequence[Any]], Record]
+
+
+TOUCHPOINTS_FEED = Feed(
+    name="publish",
+    topic=TOUCHPOINTS,
+    wakes="journey_events",
+    head="SELECT position FROM log_head",
+    page=(
+        "SELECT notification_id, originator_id, topic, state FROM journey_events "
+        "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+    ),
+    record=lambda row: touchpoint_record(*row),
+)
+
+
+class _Lost(Exception):
+    """What was sent may not have been written; the text says why."""
+
+
+class Publisher:
+    """Sends one log to its topic, page by page."""
+
+    def __init__(self, database: Database, cluster: Cluster, feed: Feed, *, page: int = PAGE):
+        self._database = database
+        self._cluster = cluster
+        self._feed = feed
+        self._page = page
+        self._topic = cluster.topic(feed.topic.name)
+        self._producer: KafkaProducer | None = None
+        self._told: str | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Publish what there is, then what comes, until `stop`.
+
+        Raises ConfigurationError where the broker does not let us in, and PublishStopped.
+        """
+        failures = 0
+        try:
+            while not stop.is_set():
+                try:
+                    with self._database.connect(autocommit=True) as session:
+                        if self._is_first(session, stop):
+                            position = self._begin(session)
+                            failures = 0
+                            self._publish(session, position, stop)
+                except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                    self._wait("the database is away; publishing waits", _one_line(error))
+                except (KafkaUnavailable, _Lost) as error:
+                    self._let_go()
+                    self._wait("Kafka is away; publishing waits", str(error))
+                else:
+                    continue
+                stop.wait(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+                failures += 1
+        finally:
+            self._let_go()
+
+    # --- one at a time ----------------------------------------------------------------------
+
+    def _is_first(self, session: Connection, stop: threading.Event) -> bool:
+        """Hold the lock of this topic for as long as the session lasts; False on `stop`."""
+        standing_by = False
+        while not stop.is_set():
+            row = session.execute(
+                "SELECT pg_try_advisory_lock(%s, hashtext(current_schema() || ' ' || %s))",
+                [_LOCK, self._topic],
+            ).fetchone()
+            if row is not None and row[0]:
+                return True
+            if not standing_by:
+                log.info("another process publishes; standing by", process=self._feed.name)
+                standing_by = True
+            stop.wait(_STAND_BY_SECONDS)
+        return False
+
+    def _begin(self, session: Connection) -> int:
+        """The position up to which the topic holds the log."""
+        session.execute(
+            sql.SQL("LISTEN {}").format(sql.Identifier(self._feed.wakes))
+        )
+        # Waits for the broker here, where nothing has been read yet.
+        current = topic_id(self._cluster, self._feed.topic)
+        row = session.execute(
+            "INSERT INTO published AS p (topic, topic_id, position) VALUES (%s, %s, 0) "
+            "ON CONFLICT (topic) DO UPDATE SET topic_id = coalesce(excluded.topic_id, p.topic_id), "
+            "position = CASE WHEN excluded.topic_id <> p.topic_id THEN 0 ELSE p.position END "
+            "RETURNING position",
+            [self._topic, current],
+        ).fetchone()
+        assert row is not None
+        log.info("publishing", process=self._feed.name, topic=self._topic, position=row[0])
+        return int(row[0])
+
+    # --- pages ------------------------------------------------------------------------------
+
+    def _publish(self, session: Connection, position: int, stop: threading.Event) -> None:
+        while not stop.is_set():
+            rows = session.execute(
+                self._feed.page, [position, self._page], binary=True, prepare=True
+            ).fetchall()
+            if not rows:
+                self._resumed()
+                for _ in session.notifies(timeout=_STOP_CHECK_SECONDS, stop_after=1):
+                    pass
+                continue
+            if not self._send(rows, stop):
+                return
+            position = rows[-1][0]
+            # In the session that holds the lock: once it is lost, another may be further.
+            session.execute(
+                "UPDATE published SET position = %s WHERE topic = %s AND position < %s",
+                [position, self._topic, position],
+                prepare=True,
+            )
+            self._resumed()
+            log.info(
+                "published", process=self._feed.name, records=len(rows), position=position
+            )
+
+    def _send(self, rows: Sequence[Sequence[Any]], stop: threading.Event) -> bool:
+        """Send a page and wait until all of it is acknowledged; False when stopped before."""
+        from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+        producer = self._connected()
+        record, topic = self._feed.record, self._topic
+        try:
+            sent = [producer.send(topic, *_sent(record(row))) for row in rows]
+            if not self._acknowledged(producer, stop):
+                return False
+            for row, future in zip(rows, sent, strict=True):
+                if future.failed():
+                    position = row[0]
+                    raise future.exception
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise PublishStopped(
+                f"the record of position {position} is too large for {topic} "
+                f"({type(error).__name__}); raise max.message.bytes of the topic and start again"
+            ) from None
+        except KafkaError as error:
+            raise _Lost(f"{type(error).__name__}: {_one_line(error)}") from None
+        return True
+
+    def _acknowledged(self, producer: KafkaProducer, stop: threading.Event) -> bool:
+        """Wait for everything that was sent; False on `stop`."""
+        from kafka.errors import KafkaTimeoutError
+
+        began = time.monotonic()
+        while True:
+            try:
+                producer.flush(_STOP_CHECK_SECONDS)
+            except KafkaTimeoutError:
+                if stop.is_set():
+                    return False
+                if time.monotonic() - began > _PATIENT_SECONDS:
+                    self._wait("Kafka is away; publishing waits", "it acknowledges nothing")
+            else:
+                return True
+
+    # --- the broker -------------------------------------------------------------------------
+
+    def _connected(self) -> KafkaProducer:
+        if self._producer is None:
+            # It never gives a record up: the one behind it would be written before it.
+            self._producer = self._cluster.producer(delivery_timeout_ms=_FOR_EVER_MS)
+        return self._producer
+
+    def _let_go(self) -> None:
+        if self._producer is not None:
+            abandon(self._producer)
+            self._producer = None
+
+    def _wait(self, what: str, why: str) -> None:
+        """Say what is waited for, once."""
+        if self._told != what:
+            log.warning(what, process=self._feed.name, error=why)
+            self._told = what
+
+    def _resumed(self) -> None:
+        if self._told is not None:
+            log.info("publishing resumes", process=self._feed.name)
+            self._told = None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+__all__ = ["PAGE", "TOUCHPOINTS_FEED", "Feed", "PublishStopped", "Publisher"]
