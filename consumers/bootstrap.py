@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from consumers.connections import Connections
     from consumers.ingest import Ingest
     from consumers.kafka_stream.cluster import Cluster
+    from consumers.kafka_stream.publish import Publisher
     from consumers.pollers.poll import Polls
     from consumers.repair import Repair
     from projections.alerts.alert_log import AlertLog
@@ -199,6 +200,21 @@ class Installation:
         from consumers.alert_notifier import Notifier
 
         return Notifier(self.database, self.clock, self.channels)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Touchpoints out to Kafka, for other teams."""
+        from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Publisher
+
+        return Publisher(self.database, self.cluster, TOUCHPOINTS_FEED)
+
+    @cached_property
+    def alerts_publisher(self) -> Publisher:
+        """What happened to alerts out to Kafka."""
+        from consumers.kafka_stream.alerts import ALERTS_FEED
+        from consumers.kafka_stream.publish import Publisher
+
+        return Publisher(self.database, self.cluster, ALERTS_FEED)
 
     def close(self) -> None:
         """Give back what was opened."""

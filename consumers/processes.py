@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PROCESSES = ("receiver", "poll", "ingest", "project", "sweep", "notify")
+PROCESSES = ("receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts")
 """Every process, in the order in which data goes through them."""
+
+KAFKA_PROCESSES = ("publish", "alerts")
+"""Those that have nothing to do without Kafka."""
 
 _JOIN_SECONDS = 30.0
 
@@ -107,4 +110,8 @@ def _job(installation: Installation, name: str) -> Callable[[threading.Event], N
             return installation.sweeper.run
         case "notify":
             return installation.notifier.run
+        case "publish":
+            return installation.publisher.run
+        case "alerts":
+            return installation.alerts_publisher.run
     raise ValueError(f"{name!r} is no process")

@@ -11,7 +11,7 @@ from consumers.cli.errors import FOUND
 
 def run(
     process: Annotated[
-        Literal["receiver", "poll", "ingest", "project", "sweep", "notify"],
+        Literal["receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts"],
         typer.Argument(help="Which process.", show_default=False),
     ],
 ) -> None:
@@ -19,7 +19,8 @@ def run(
 
     receiver keeps deliveries; poll asks the systems that do not push everything, for connections
     with a poll_key; ingest makes touchpoints of both; project keeps the views; sweep raises alerts
-    when deadlines pass; notify sends them.
+    when deadlines pass; notify sends them. With JOURNEY_KAFKA set, publish tells other teams every
+    touchpoint, and alerts what happens to alerts.
 
     Example: journey run ingest
     """

@@ -12,14 +12,16 @@ def serve() -> None:
 
     Listens on JOURNEY_HOST:JOURNEY_PORT for POST /webhooks/<connection>. Alerts are lines on
     standard output, and signed posts when JOURNEY_ALERT_WEBHOOK_URL is set; the log is on stderr.
+    With JOURNEY_KAFKA set, touchpoints and alerts are published there.
 
     Example: JOURNEY_PORT=8080 journey serve
     """
     from consumers.bootstrap import installation
     from consumers.logging import configure_logging
-    from consumers.processes import PROCESSES, run_processes
+    from consumers.processes import KAFKA_PROCESSES, PROCESSES, run_processes
 
     with installation() as engine:
         configure_logging(engine.settings.log)
-        if not run_processes(engine, PROCESSES):
+        names = [name for name in PROCESSES if engine.settings.kafka or name not in KAFKA_PROCESSES]
+        if not run_processes(engine, names):
             raise typer.Exit(FOUND)

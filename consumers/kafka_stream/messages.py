@@ -162,15 +162,17 @@ def touchpoint_record(position: int, candidate_id: UUID, topic: str, state: byte
     )
 
 
-def alert_record(position: int, alert_id: UUID, version: int, topic: str, state: bytes) -> Record:
-    """An event of an alert as it goes to `journey.alerts`, keyed by alert, so that they keep order.
+def alert_record(
+    position: int, candidate_id: UUID, alert_id: UUID, version: int, topic: str, state: bytes
+) -> Record:
+    """An event of an alert as it goes to `journey.alerts`, keyed by candidate as touchpoints are.
 
     `position` and `version` are its places in the log of alerts and in the alert's own stream.
     """
     alert = str(alert_id)
     at = orjson.loads(state)["at"]
     return Record(
-        alert.encode(),
+        str(candidate_id).encode(),
         state,
         _cloud_event(f"{alert}/{version}", topic, ALERTS_SOURCE, alert, at, position),
     )

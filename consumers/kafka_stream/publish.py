@@ -12,23 +12,23 @@ may go away and come back: it waits, says so once, and resumes.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
-from uuid import UUID
 
 import psycopg
 import structlog
 from psycopg import sql
 
 from consumers.errors import KafkaUnavailable
-from consumers.kafka_stream.cluster import Cluster, abandon
+from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.messages import Record, touchpoint_record
 from consumers.kafka_stream.topics import TOUCHPOINTS, Topic, topic_id
 from journey.database import Connection, Database
-from journey.errors import ConfigurationError, DatabaseUnavailable
+from journey.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
@@ -145,9 +145,7 @@ class Publisher:
 
     def _begin(self, session: Connection) -> int:
         """The position up to which the topic holds the log."""
-        session.execute(
-            sql.SQL("LISTEN {}").format(sql.Identifier(self._feed.wakes))
-        )
+        session.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._feed.wakes)))
         # Waits for the broker here, where nothing has been read yet.
         current = topic_id(self._cluster, self._feed.topic)
         row = session.execute(
@@ -183,9 +181,7 @@ class Publisher:
                 prepare=True,
             )
             self._resumed()
-            log.info(
-                "published", process=self._feed.name, records=len(rows), position=position
-            )
+            log.info("published", process=self._feed.name, records=len(rows), position=position)
 
     def _send(self, rows: Sequence[Sequence[Any]], stop: threading.Event) -> bool:
         """Send a page and wait until all of it is acknowledged; False when stopped before."""
@@ -193,8 +189,13 @@ class Publisher:
 
         producer = self._connected()
         record, topic = self._feed.record, self._topic
+        position = 0
         try:
-            sent = [producer.send(topic, *_sent(record(row))) for row in rows]
+            sent = []
+            for row in rows:
+                position = row[0]
+                key, value, headers = record(row)
+                sent.append(producer.send(topic, value, key, headers))
             if not self._acknowledged(producer, stop):
                 return False
             for row, future in zip(rows, sent, strict=True):
@@ -236,7 +237,7 @@ class Publisher:
 
     def _let_go(self) -> None:
         if self._producer is not None:
-            abandon(self._producer)
+            _abandon(self._producer)
             self._producer = None
 
     def _wait(self, what: str, why: str) -> None:
@@ -249,6 +250,16 @@ class Publisher:
         if self._told is not None:
             log.info("publishing resumes", process=self._feed.name)
             self._told = None
+
+
+def _abandon(producer: KafkaProducer) -> None:
+    """Close it with what it has not sent; closing alone would go on sending in the background."""
+    from kafka.errors import KafkaError
+
+    producer._sender.force_close()
+    producer._sender.join(_RETRY_SECONDS[-1])
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=1)
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
+from consumers.errors import KafkaUnavailable
 from consumers.kafka_stream.cluster import PATIENCE_SECONDS, ROOM_BYTES, Cluster
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ ALERTS = Topic(
     "alerts",
     "What happened to alerts: raised, escalated, acknowledged, resolved, reopened. May be "
     "repeated after a restart; a position seen before is to be passed over.",
-    "alert",
+    "candidate",
     90,
     personal=False,
 )
@@ -125,6 +127,21 @@ def standings(cluster: Cluster, *, patience_seconds: float = PATIENCE_SECONDS) -
         return _standings(cluster, admin)
 
 
+def topic_id(cluster: Cluster, topic: Topic) -> UUID | None:
+    """Kafka's id of a topic, another one when it was deleted and made again.
+
+    None where the broker is older than such ids. Raises KafkaUnavailable, also without the topic.
+    """
+    name = cluster.topic(topic.name)
+    with cluster.admin() as admin:
+        for each in _described(cluster, admin):
+            if each["name"] == name:
+                return each["topic_id"] or None
+    raise KafkaUnavailable(
+        f"Kafka at {cluster.address} has no topic {name}; run `journey kafka init`"
+    )
+
+
 def init(cluster: Cluster, *, patience_seconds: float = PATIENCE_SECONDS) -> list[Made]:
     """Make the topics that are missing; those that are there stay as they are.
 
@@ -149,15 +166,19 @@ def _made(cluster: Cluster, now: Sequence[Standing], created: set[str]) -> Itera
 
 
 def _standings(cluster: Cluster, admin: KafkaAdminClient) -> list[Standing]:
+    names = [cluster.topic(topic.name) for topic in TOPICS]
+    described = {each["name"]: each for each in _described(cluster, admin)}
+    return [_standing(name, described.get(name)) for name in names]
+
+
+def _described(cluster: Cluster, admin: KafkaAdminClient) -> list[dict[str, Any]]:
     from kafka.errors import KafkaError
 
-    names = [cluster.topic(topic.name) for topic in TOPICS]
     try:
         # Asked for by name, a topic that is missing would be made where brokers make them.
-        described = {each["name"]: each for each in admin.describe_topics() if _is_there(each)}
+        return [each for each in admin.describe_topics() if _is_there(each)]
     except KafkaError as error:
         raise cluster.unavailable(type(error).__name__) from None
-    return [_standing(name, described.get(name)) for name in names]
 
 
 def _is_there(described: dict[str, Any]) -> bool:
@@ -215,4 +236,5 @@ __all__ = [
     "Topic",
     "init",
     "standings",
+    "topic_id",
 ]
