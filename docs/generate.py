@@ -22,7 +22,8 @@ from pydantic_core import PydanticUndefined
 
 FOLDER = Path(__file__).parent / "reference"
 COMMAND = "python -m docs.generate"
-NOTE = f"<!-- Made from the code by `{COMMAND}`; edit the code, not this page. -->"
+WRITTEN = f"Made from the code by `{COMMAND}`; edit the code, not this page."
+NOTE = f"<!-- {WRITTEN} -->"
 WIDTH = 100
 
 Page = Callable[[], Iterable[str]]
@@ -52,12 +53,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def pages() -> dict[str, str]:
     """File name → text of every reference page."""
-    return {name: _text(page()) for name, page in PAGES.items()}
+    from docs import asyncapi
+
+    made = {name: _text(page()) for name, page in PAGES.items()}
+    return made | {"asyncapi.yaml": f"# {WRITTEN}\n{asyncapi.document()}"}
 
 
 def stale(made: dict[str, str]) -> list[str]:
     """Files that are missing, differ, or that no code stands behind any more."""
-    kept = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    kept = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.*")}
     return sorted(name for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
 
 

@@ -25,6 +25,7 @@ import orjson
 from consumers.ats_adapters.adapter import Delivery
 from consumers.errors import Untranslatable
 from schemas.identifiers import DeliveryId
+from schemas.upcasting import UPCASTERS, upcast
 
 Headers = list[tuple[str, bytes]]
 
@@ -142,9 +143,12 @@ def touchpoint_record(position: int, candidate_id: UUID, topic: str, state: byte
     """A recorded touchpoint as it goes to `journey.touchpoints`.
 
     `topic` is its stored name, `state` its stored JSON (defaults left out, as stored). The sealed
-    field is taken out: without our keys it is of no use to anyone.
+    field is taken out: without our keys it is of no use to anyone. An old version is told in the
+    shape of the newest, so that readers need to know one shape of a kind. Raises UnknownTopic.
     """
     told = orjson.loads(state)
+    if topic in UPCASTERS:
+        topic, told = upcast(topic, told)
     told.pop("personal", None)
     candidate = str(candidate_id)
     return Record(

@@ -188,11 +188,22 @@ def test_nothing_sealed_is_published() -> None:
     assert b"personal" not in record.value
 
 
+def test_an_old_version_is_told_in_the_newest_shape() -> None:
+    """Readers outside need not know how a kind looked years ago."""
+    old = orjson.loads(a_touchpoint(starts_at=AT)) | {"duration_minutes": 45}
+    state = orjson.dumps(old)
+    record = touchpoint_record(1, CANDIDATE, "touchpoint.interview_scheduled.v1", state)
+    told = orjson.loads(record.value)
+    assert dict(record.headers)["ce_type"] == b"touchpoint.interview_scheduled.v2"
+    assert told["ends_at"] == "2026-03-02T10:15:00Z"
+    assert "duration_minutes" not in told
+
+
 def test_an_alert_is_a_cloud_event() -> None:
     """Its id says which event of which alert, so that a repeat is known."""
     state = b'{"at":"2026-03-02T09:30:00Z","recorded_at":"2026-03-02T09:31:00Z","reason":"done"}'
-    record = alert_record(5, ALERT, 3, "alert.resolved.v1", state)
-    assert record.key == str(ALERT).encode()
+    record = alert_record(5, CANDIDATE, ALERT, 3, "alert.resolved.v1", state)
+    assert record.key == str(CANDIDATE).encode()
     assert record.value == state
     assert dict(record.headers) == {
         "ce_specversion": b"1.0",
