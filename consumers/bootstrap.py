@@ -184,7 +184,7 @@ class Installation:
         """Touchpoints in, views up to date."""
         from projections.runner import Runner
 
-        return Runner(self.database, self.meaning)
+        return Runner(self.database, self.meaning, lanes=self.settings.project_lanes)
 
     @cached_property
     def sweeper(self) -> Sweeper:
@@ -232,14 +232,22 @@ class Installation:
 
     def _status(self) -> dict[str, Any]:
         """What `/-/status` tells beside the inbox: how far projections and feeds are."""
-        position, projected = self.log.position(), self.queries.position()
         return {
-            "projections": {"position": projected, "lag_touchpoints": position - projected},
+            "projections": self._projections_status(),
             "feeds": {
                 feed.source: feed.last_recorded_at.isoformat() for feed in self.queries.feeds()
             },
             "polls": self._polls_status(),
         }
+
+    def _projections_status(self) -> dict[str, Any]:
+        """How far the views are behind the log, in all and, where there are several, by lane."""
+        lanes = self.queries.positions()
+        head = self.log.position()
+        status: dict[str, Any] = {"position": lanes.least, "lag_touchpoints": head - lanes.least}
+        if len(lanes.lanes) > 1:
+            status["lag_by_lane"] = [head - position for position in lanes.lanes]
+        return status
 
     def _polls_status(self) -> dict[str, Any]:
         """How far each polled connection is: the last whole round, and the cursor of each list."""

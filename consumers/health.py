@@ -17,6 +17,7 @@ from consumers.errors import KafkaUnavailable
 from consumers.pollers import standing as polls
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
+from projections.positions import positions_of
 from projections.runner import built_with
 
 Status = Literal["ok", "note", "wrong"]
@@ -259,12 +260,11 @@ def _inbox(connection: Connection, now: datetime) -> Iterator[Check]:
 
 
 def _projections(connection: Connection, now: datetime) -> Iterator[Check]:
-    row = connection.execute(
-        "SELECT (SELECT position FROM log_head), coalesce((SELECT notification_id "
-        "FROM projection_tracking WHERE application_name = 'projections'), 0)"
-    ).fetchone()
+    # Before the head, which may move meanwhile: no lane is ahead of it.
+    positions = positions_of(connection)
+    row = connection.execute("SELECT position FROM log_head").fetchone()
     assert row is not None
-    head, position = row
+    head, position = row[0], positions.least
     if position >= head:
         yield Check("projections", "ok", f"position {position:,}, nothing to read")
         return
@@ -275,6 +275,9 @@ def _projections(connection: Connection, now: datetime) -> Iterator[Check]:
     ).fetchone()
     since = waiting[0] if waiting is not None else None
     found = f"position {position:,} of {head:,}, {head - position:,} touchpoints behind"
+    if len(positions.lanes) > 1:
+        behind = sum(reached < head for reached in positions.lanes)
+        found += f" in {behind} of {len(positions.lanes)} lanes"
     if since is not None and now - since > PATIENCE:
         yield Check(
             "projections",

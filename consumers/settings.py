@@ -91,6 +91,12 @@ SETTINGS: tuple[Setting, ...] = (
         "1000",
     ),
     Setting(
+        "JOURNEY_PROJECT_LANES",
+        "Lanes that projecting is shared by, 1 to 256: so many `project` processes can work at "
+        "once. Give each the same number; the last one to start decides.",
+        "1",
+    ),
+    Setting(
         "JOURNEY_PHONE_REGION",
         "Country (such as DE or US) of phone numbers told without one; unset, such a number "
         "names nobody.",
@@ -161,6 +167,7 @@ class Settings:
     rules: Path | None = None
     departments: Path = Path(".journey/departments.yaml")
     refused_keep: int = 1000
+    project_lanes: int = 1
     phone_region: str | None = None
     kafka: tuple[str, ...] = ()
     kafka_prefix: str = "journey"
@@ -203,6 +210,7 @@ class Settings:
             rules=read.checked("JOURNEY_RULES", _folder, None),
             departments=Path(departments) if departments else home / "departments.yaml",
             refused_keep=read.number("JOURNEY_REFUSED_KEEP", 0, 1_000_000, 1000),
+            project_lanes=read.number("JOURNEY_PROJECT_LANES", 1, 256, 1),
             phone_region=read.checked("JOURNEY_PHONE_REGION", _region, None),
             kafka=read.checked("JOURNEY_KAFKA", _kafka_servers, ()),
             kafka_prefix=read.checked("JOURNEY_KAFKA_PREFIX", _kafka_prefix, "journey"),

@@ -24,7 +24,7 @@ from projections.paths.fold import packed
 from projections.paths.kinds import KINDS, NUMBER
 from projections.paths.unpacking import Numbers, Steps, moments, unpack
 from projections.paths.view import part_name
-from projections.runner import TRACKED
+from projections.positions import projected_up_to
 
 By = Literal["kind", "stage"]
 """What a step of the graph is: a touchpoint, by its kind, or the entry into a stage."""
@@ -407,7 +407,7 @@ def aggregate_map(
         _hold_still(connection)
         applications, candidates, touchpoints = _applications(connection, cohort)
         waiting = _waiting(connection, cohort, now)
-        position = _position(connection)
+        position = projected_up_to(connection)
         paths = read_paths(connection, cohort) if by == "kind" else None
     entries, stages = stage_steps(applications)
     if paths is None:
@@ -442,13 +442,6 @@ def _hold_still(connection: Connection) -> None:
     """One snapshot for every query, and no rebuild swapping tables in between."""
     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
     connection.execute(f"LOCK TABLE {_TABLES} IN ACCESS SHARE MODE")
-
-
-def _position(connection: Connection) -> int:
-    row = connection.execute(
-        "SELECT notification_id FROM projection_tracking WHERE application_name = %s", [TRACKED]
-    ).fetchone()
-    return int(row[0]) if row is not None else 0
 
 
 _CHOSEN = (

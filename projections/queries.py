@@ -29,10 +29,11 @@ from projections.feeds.fold import Feed
 from projections.feeds.view import COLUMNS as FEED_COLUMNS
 from projections.journey_map.view import JourneyMapView
 from projections.merging import Members, merges_in
+from projections.positions import Positions, positions_of
 from projections.projection import Journey, JourneyFold, Meaning
 from projections.reading import fact_of, read_streams
 from projections.replay import Step, replay
-from projections.runner import TRACKED, fold_whole
+from projections.runner import fold_whole
 from projections.silence.policy import Level
 from projections.silence.rows import SilenceRow, in_order
 from projections.silence.view import SilenceView
@@ -364,12 +365,12 @@ class Queries:
 
     def position(self) -> int:
         """How far the projections have read the log."""
+        return self.positions().least
+
+    def positions(self) -> Positions:
+        """How far each lane of them has."""
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT notification_id FROM projection_tracking WHERE application_name = %s",
-                [TRACKED],
-            ).fetchone()
-        return int(row[0]) if row is not None else 0
+            return positions_of(connection)
 
     def _ids(self, connection: Connection, candidate_id: UUID | None) -> list[UUID] | None:
         """Every id of a candidate's journey: rows stand under the one that survived."""

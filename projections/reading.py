@@ -6,7 +6,7 @@ through the same upcasters as the pydantic classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,6 +15,7 @@ import orjson
 
 from journey.database import Connection
 from projections.fact import Fact
+from projections.positions import LANE
 from schemas.registry import BY_TOPIC, kind_of_topic
 from schemas.upcasting import UPCASTERS, upcast
 
@@ -44,7 +45,7 @@ def _fact_of_old(topic: str, state: bytes, position: int) -> Fact:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A run of the log: (candidate, fact) in order of position, and the last position."""
+    """A run of the log: (candidate, fact) in order of position, and the last position read."""
 
     facts: list[tuple[UUID, Fact]]
     last_position: int
@@ -60,6 +61,35 @@ def read_page(connection: Connection, after: int, limit: int) -> Page:
     ).fetchall()
     facts = [(row[0], fact_of(row[1], row[2], row[3])) for row in rows]
     return Page(facts, rows[-1][3] if rows else after)
+
+
+def read_lanes(
+    connection: Connection, after: Mapping[int, int], of: int, up_to: int, limit: int
+) -> Page:
+    """The next page of some lanes, each after its own position, all up to the same one.
+
+    Facts stand under the journey that their candidate is part of by now, which is what makes them
+    the lane's. The last position is `up_to` unless the page is full before.
+    """
+    # A lane that is not ours is read after the end of any log.
+    begins = [after.get(lane, _BEYOND) for lane in range(of)]
+    rows = connection.execute(
+        _LANES.format(lane=LANE.format(journey="coalesce(journey_id, originator_id)", lanes=of)),
+        [min(begins), up_to, begins, limit],
+        binary=True,
+    ).fetchall()
+    facts = [(row[0], fact_of(row[1], row[2], row[3])) for row in rows]
+    return Page(facts, rows[-1][3] if len(rows) == limit else up_to)
+
+
+_BEYOND = 2**62
+_LANES = """
+SELECT coalesce(journey_id, originator_id), topic, state, notification_id
+FROM journey_events LEFT JOIN journey_members ON candidate_id = originator_id
+WHERE notification_id > %s AND notification_id <= %s
+AND notification_id > (%s::bigint[])[1 + {lane}]
+ORDER BY notification_id LIMIT %s
+"""
 
 
 def read_streams(

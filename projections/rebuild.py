@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from multiprocessing import Queue, get_context, parent_process
 from typing import Any
 from uuid import UUID
@@ -33,6 +34,7 @@ from projections.fact import Fact
 from projections.feeds import fold as feeds
 from projections.feeds.view import add_feeds
 from projections.merging import Members, members_up_to
+from projections.positions import Positions, ViewTracking
 from projections.projection import (
     DEADLINE_COLUMNS,
     DEADLINE_TYPES,
@@ -43,7 +45,7 @@ from projections.projection import (
     encode_journey,
 )
 from projections.reading import read_streams, stream_range
-from projections.runner import Runner, ViewTracking, fold_whole, note_meaning
+from projections.runner import Runner, fold_whole, note_meaning
 from projections.writing import copy_rows, copy_statement, use_fast_json
 
 log = structlog.get_logger()
@@ -52,7 +54,7 @@ TABLES = (
     "journeys", "journey_members", "deadlines", "feeds",
     *(view.table for view in ALL_VIEWS),
 )  # fmt: skip
-"""What a rebuild makes anew. The position is moved, not swapped: a live runner waits on its row."""
+"""What a rebuild makes anew. Positions are moved, not swapped: live runners wait on their rows."""
 
 _ALL_ONES = (1 << 128) - 1
 _REBUILD_LOCK = 0x7265627569
@@ -147,18 +149,14 @@ def _make_tables(database: Database, beside: Database) -> tuple[int, int]:
 def _set_position(beside: Database, position: int) -> None:
     with beside.transaction() as connection:
         connection.execute("INSERT INTO projection_tracking VALUES ('__migration__', 1)")
-        tracking = ViewTracking(beside)
-        tracking.lock(connection)
-        if position:
-            tracking.move(connection, position)
+        ViewTracking(beside).lay_out(connection, 1, position, position)
 
 
 def _catch_up_with_live(database: Database, runner: Runner) -> None:
     """Fold what arrived meanwhile, as far as the live tables are; little is left for the swap."""
-    tracking = ViewTracking(database)
     with database.transaction() as connection:
-        live_position = tracking.lock(connection)
-    while runner.step(live_position).touchpoints:
+        live = ViewTracking(database).positions(connection)
+    while runner.step(live.least).touchpoints:
         pass
 
 
@@ -366,17 +364,16 @@ def _swap(
     """Take the live runner's place for a moment: catch up, compare, put the new tables in."""
     new, live = sql.Identifier(beside.schema), sql.Identifier(database.schema)
     with beside.connect() as connection:
-        # The live runner waits here, so nothing moves between the comparison and the swap.
+        # Live runners wait here, so nothing moves between the comparison and the swap.
         tracking = ViewTracking(database)
-        live_position = tracking.lock_in(connection, database.schema)
+        at = tracking.alone(connection)
         # Like is compared with like: the log may be further on than the live tables are.
-        while runner.step_in(connection, live_position).touchpoints:
-            pass
+        _step_to(connection, runner, at)
         differences = {
             view.table: _differences(connection, new, live, view.table, view.columns)
             for view in ALL_VIEWS
         }
-        while (stepped := runner.step_in(connection)).touchpoints:
+        while (stepped := runner.step_in(connection)).moved:
             pass
         if not dry_run:
             _lock_alone(connection, live)
@@ -402,12 +399,30 @@ def _swap(
                 )
             # The fresh schema has no such table, so this is the live one.
             note_meaning(connection, runner.meaning)
-            if stepped.position > live_position:
-                tracking.move(connection, stepped.position)
+            tracking.lay_out(connection, max(1, len(at.lanes)), stepped.position, stepped.position)
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(new))
         connection.execute("NOTIFY deadlines")
         connection.commit()
     return differences, stepped.position
+
+
+def _step_to(connection: Connection, runner: Runner, at: Positions) -> None:
+    """Fold up to where the live lanes are, each in its own place."""
+    while runner.step_in(connection, at.least).moved:
+        pass
+    if len(at.lanes) <= 1:
+        return
+    runner.lanes = len(at.lanes)
+    runner.settle_in(connection)
+    runner.make_way_in(connection, at.members)
+    for lane, position in enumerate(at.lanes):
+        only = partial(_only, lane)
+        while runner.step_in(connection, position, only).moved:
+            pass
+
+
+def _only(lane: int, of: int) -> list[int]:
+    return [lane]
 
 
 def _lock_alone(connection: Connection, live: sql.Identifier) -> None:
