@@ -40,6 +40,8 @@ _SPAWN = multiprocessing.get_context("spawn")
 class OneInsert:
     """The peer: every request inserts and commits its own delivery, on a pool of connections."""
 
+    goes_by_reference = False
+
     def __init__(self, database: Database, pool_size: int = 8) -> None:
         self._conninfo = database.conninfo
         self._pool_size = pool_size
@@ -76,6 +78,10 @@ class OneInsert:
                 ),
                 prepare=True,
             )
+
+    def is_ready(self) -> bool:
+        """Whether the database answers."""
+        return True
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from consumers.connections import Connections
     from consumers.ingest import Ingest
     from consumers.kafka_stream.cluster import Cluster
+    from consumers.kafka_stream.ingest import KafkaIngest
     from consumers.kafka_stream.publish import Publisher
     from consumers.pollers.poll import Polls
     from consumers.repair import Repair
+    from consumers.webhooks.group_commit import Keeper
     from projections.alerts.alert_log import AlertLog
     from projections.runner import Runner
 
@@ -149,14 +151,36 @@ class Installation:
         from consumers.webhooks.app import create_app
 
         return create_app(
-            self.database,
+            self._receivers_database,
             self.connections,
             ALL_ADAPTERS,
             self.clock,
             max_body_bytes=self.settings.max_body_bytes,
             refused_keep=self.settings.refused_keep,
+            keeper=self._keeper,
             status=self._status,
         )
+
+    @property
+    def _receivers_database(self) -> Database:
+        """With Kafka a receiver must start while the server is away; others migrate it."""
+        settings = self.settings
+        if not settings.kafka or settings.database_url is None or "database" in self.__dict__:
+            return self.database
+        return Database(settings.database_url, settings.tenant)
+
+    @property
+    def _keeper(self) -> Keeper | None:
+        """Kafka where it is set, the inbox in its place while it is away; None is the inbox."""
+        if not self.settings.kafka:
+            return None
+        from consumers.kafka_stream.keeper import KafkaKeeper
+        from consumers.webhooks.group_commit import GroupCommit
+
+        instead = None
+        if self.settings.kafka_fallback == "database":
+            instead = GroupCommit(self._receivers_database, refused_keep=self.settings.refused_keep)
+        return KafkaKeeper(self.cluster, self.connections, self.clock, instead=instead)
 
     @cached_property
     def polls(self) -> Polls:
@@ -171,6 +195,22 @@ class Installation:
         from consumers.ingest import Ingest
 
         return Ingest(self.database, self.log, self.connections, self.clock)
+
+    @cached_property
+    def ingest_process(self) -> Ingest | KafkaIngest:
+        """What `journey run ingest` runs: from the inbox, and from Kafka where it is set."""
+        if not self.settings.kafka:
+            return self.ingest
+        from consumers.kafka_stream.ingest import KafkaIngest
+
+        return KafkaIngest(
+            self.database,
+            self.log,
+            self.connections,
+            self.clock,
+            self.cluster,
+            limit=self.settings.dead_letter_limit,
+        )
 
     @cached_property
     def repair(self) -> Repair:

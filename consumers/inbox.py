@@ -42,6 +42,8 @@ class Arrival:
     delivery: Delivery
     status: Status = "pending"
     reason: str | None = None
+    reference: str | None = None
+    """Whom it is about, as far as its adapter can tell at once (`Adapter.reference`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,74 @@ def mark(
             [outcome.touchpoints for outcome in outcomes],
         ),
     )
+
+
+# --- deliveries that came by Kafka ------------------------------------------------------------
+
+
+def known(connection: DatabaseConnection, ids: Iterable[DeliveryId]) -> dict[DeliveryId, Status]:
+    """Which of these are kept already, and as what; their rows are locked until the end.
+
+    In the order of their ids, so that two processes which meet on some wait and never deadlock.
+    """
+    rows = connection.execute(
+        "SELECT delivery_id, status FROM deliveries WHERE delivery_id = ANY(%s::uuid[]) "
+        "ORDER BY delivery_id FOR UPDATE",
+        [list(ids)],
+    )
+    return {DeliveryId(str(row[0])): row[1] for row in rows}
+
+
+def archive(
+    connection: DatabaseConnection,
+    handled: Iterable[tuple[Delivery, Outcome]],
+    now: datetime,
+) -> None:
+    """Keep deliveries, each once in the list, together with what became of them.
+
+    One that is kept already is so marked if it was pending or dead; what it was otherwise, it
+    stays, since a repeat that says nothing new must not hide that the first one did.
+    """
+    pairs = sorted(handled, key=lambda pair: pair[0].delivery_id)
+    if not pairs:
+        return
+    connection.execute(
+        "INSERT INTO deliveries AS kept (delivery_id, connection, source, received_at, headers, "
+        "body, status, reason, touchpoints, handled_at) "
+        "SELECT id::uuid, connection, source, received_at, headers::jsonb, body, status, "
+        "nullif(reason, ''), touchpoints, %b::timestamptz "
+        "FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], "
+        "%b::bytea[], %b::text[], %b::text[], %b::int[]) "
+        "AS handled (id, connection, source, received_at, headers, body, status, reason, "
+        "touchpoints) "
+        "ON CONFLICT (delivery_id) DO UPDATE SET status = excluded.status, "
+        "reason = excluded.reason, touchpoints = kept.touchpoints + excluded.touchpoints, "
+        "handled_at = excluded.handled_at WHERE kept.status IN ('pending', 'dead')",
+        (
+            now,
+            [delivery.delivery_id for delivery, _ in pairs],
+            [delivery.connection for delivery, _ in pairs],
+            [delivery.source for delivery, _ in pairs],
+            [delivery.received_at for delivery, _ in pairs],
+            [headers_as_json(delivery.headers) for delivery, _ in pairs],
+            [delivery.body for delivery, _ in pairs],
+            [outcome.status for _, outcome in pairs],
+            [outcome.reason or "" for _, outcome in pairs],
+            [outcome.touchpoints for _, outcome in pairs],
+        ),
+        prepare=True,
+    )
+
+
+def latest_fates(connection: DatabaseConnection, limit: int) -> list[bool]:
+    """Of the newest deliveries that were translated, whether each is dead; the oldest first."""
+    # Their ids begin with the time, so the newest are at the end of the primary key.
+    rows = connection.execute(
+        "SELECT status = 'dead' FROM deliveries WHERE status = ANY(%s) AND handled_at IS NOT NULL "
+        "ORDER BY delivery_id DESC LIMIT %s",
+        [list(TRANSLATED), limit],
+    ).fetchall()
+    return [bool(row[0]) for row in reversed(rows)]
 
 
 _SUMMARY = (

@@ -162,38 +162,55 @@ class Ingest:
         while not stop.is_set():
             stepped = self.step()
             if stepped.count:
-                self._tell(stepped)
+                tell_stepped(stepped)
             else:
                 _sleep(listening, stop)
 
-    @staticmethod
-    def _tell(stepped: Stepped) -> None:
-        log.info(
-            "deliveries ingested",
-            deliveries=stepped.count,
-            touchpoints=stepped.touchpoints,
-            repeated=stepped.repeated,
-            dead=stepped.dead,
-        )
-
     def _record(self, connection: DatabaseConnection, read: Sequence[Reading]) -> Stepped:
-        statements = [said for one in read for said in one.translation.statements]
-        recorded = self._log.record(statements, connection)
-        new = Counter(touchpoint.delivery_id for touchpoint in recorded.appended)
-        outcomes = [outcome_of(one, new[one.delivery.delivery_id]) for one in read]
+        outcomes, stepped = record_readings(self._log, connection, read)
         inbox.mark(connection, outcomes, self._clock.now())
-        for outcome in outcomes:
-            if outcome.status == "dead":
-                log.warning("dead letter", delivery_id=outcome.delivery_id, reason=outcome.reason)
-        became = Counter(outcome.status for outcome in outcomes)
-        return Stepped(
-            len(read),
-            became["recorded"],
-            became["context"],
-            became["dead"],
-            len(recorded.appended),
-            recorded.repeated,
-        )
+        tell_dead_letters(outcomes)
+        return stepped
+
+
+def record_readings(
+    journey_log: JourneyLog, connection: DatabaseConnection, read: Sequence[Reading]
+) -> tuple[list[Outcome], Stepped]:
+    """Record what deliveries say, in the caller's transaction: what each became, and the sums.
+
+    Whoever keeps the deliveries writes the outcomes down in the same transaction.
+    """
+    statements = [said for one in read for said in one.translation.statements]
+    recorded = journey_log.record(statements, connection)
+    new = Counter(touchpoint.delivery_id for touchpoint in recorded.appended)
+    outcomes = [outcome_of(one, new[one.delivery.delivery_id]) for one in read]
+    became = Counter(outcome.status for outcome in outcomes)
+    return outcomes, Stepped(
+        len(read),
+        became["recorded"],
+        became["context"],
+        became["dead"],
+        len(recorded.appended),
+        recorded.repeated,
+    )
+
+
+def tell_dead_letters(outcomes: Iterable[Outcome]) -> None:
+    """A line of the log for each delivery that could not be translated."""
+    for outcome in outcomes:
+        if outcome.status == "dead":
+            log.warning("dead letter", delivery_id=outcome.delivery_id, reason=outcome.reason)
+
+
+def tell_stepped(stepped: Stepped) -> None:
+    """A line of the log for each step."""
+    log.info(
+        "deliveries ingested",
+        deliveries=stepped.count,
+        touchpoints=stepped.touchpoints,
+        repeated=stepped.repeated,
+        dead=stepped.dead,
+    )
 
 
 def read_delivery(
@@ -330,4 +347,7 @@ __all__ = [
     "ingest_payloads",
     "outcome_of",
     "read_delivery",
+    "record_readings",
+    "tell_dead_letters",
+    "tell_stepped",
 ]

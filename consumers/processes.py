@@ -103,7 +103,7 @@ def _job(installation: Installation, name: str) -> Callable[[threading.Event], N
         case "poll":
             return installation.polls.run
         case "ingest":
-            return installation.ingest.run
+            return installation.ingest_process.run
         case "project":
             return installation.runner.run
         case "sweep":

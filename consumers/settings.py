@@ -19,6 +19,7 @@ LogForm = Literal["json", "console", "auto"]
 KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 KafkaMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 KafkaCompression = Literal["none", "gzip", "lz4", "zstd", "snappy"]
+KafkaFallback = Literal["database", "none"]
 
 _TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _KAFKA_PREFIX = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$")
@@ -144,6 +145,24 @@ SETTINGS: tuple[Setting, ...] = (
         "Python package of that name must be installed with every process.",
         "none",
     ),
+    Setting(
+        "JOURNEY_KAFKA_FALLBACK",
+        "Where the receiver keeps deliveries while Kafka does not answer: database, or none, "
+        "which answers 503 so that senders try again.",
+        "database",
+    ),
+    Setting(
+        "JOURNEY_KAFKA_SESSION_SECONDS",
+        "How long a consumer that says nothing keeps its partitions: so long others wait after "
+        "one was killed, and so long one may lose its network unnoticed.",
+        "15",
+    ),
+    Setting(
+        "JOURNEY_DEAD_LETTER_LIMIT",
+        "More dead letters than this among the last deliveries stop ingest on Kafka, as the fault "
+        "is then ours: 20/200 allows 20 among 200.",
+        "20/200",
+    ),
 )
 """In the order a reader needs them."""
 
@@ -182,6 +201,9 @@ class Settings:
     kafka_key: Path | None = None
     kafka_key_password: str | None = field(default=None, repr=False)
     kafka_compression: KafkaCompression = "none"
+    kafka_fallback: KafkaFallback = "database"
+    kafka_session_seconds: int = 15
+    dead_letter_limit: tuple[int, int] = (20, 200)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -225,6 +247,9 @@ class Settings:
             kafka_key=read.checked("JOURNEY_KAFKA_KEY", _file, None),
             kafka_key_password=read.text("JOURNEY_KAFKA_KEY_PASSWORD"),
             kafka_compression=read.one_of("JOURNEY_KAFKA_COMPRESSION", KafkaCompression, "none"),
+            kafka_fallback=read.one_of("JOURNEY_KAFKA_FALLBACK", KafkaFallback, "database"),
+            kafka_session_seconds=read.number("JOURNEY_KAFKA_SESSION_SECONDS", 1, 300, 15),
+            dead_letter_limit=read.checked("JOURNEY_DEAD_LETTER_LIMIT", _share, (20, 200)),
         )
         _kafka_agrees(settings)
         if settings.alert_webhook_url and not settings.alert_webhook_secret:
@@ -315,6 +340,15 @@ def _region(text: str) -> str:
     if text not in SUPPORTED_REGIONS:
         raise ValueError("use a country's two capital letters, such as DE or US")
     return text
+
+
+def _share(text: str) -> tuple[int, int]:
+    most, _, window = text.partition("/")
+    if not (most.isascii() and most.isdigit() and window.isascii() and window.isdigit()):
+        raise ValueError("which is no share; write 20/200 for 20 among 200")
+    if not 0 <= int(most) < int(window) <= 100_000:
+        raise ValueError("which is no share; write less before the slash than after, up to 100000")
+    return int(most), int(window)
 
 
 def _folder(text: str) -> Path:

@@ -105,6 +105,16 @@ class Adapter(Protocol):
         """
         ...
 
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        """The candidate a delivery is about, by the source's own id; None where that takes work.
+
+        Read at the door, for every delivery, from its parsed JSON: it keeps one candidate's
+        deliveries in order, and nothing else rests on it. Never personal: it is seen in keys.
+        """
+        ...
+
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable with a reason that is never personal."""
         ...

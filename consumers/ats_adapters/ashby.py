@@ -44,7 +44,7 @@ from consumers.connections import ArchiveMeaning, Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import ASHBY as SIGNATURE
 from schemas.ats.ashby import ACTIONS, Application, Offer, Schedule, Slot, Survey
-from schemas.ats.lenient import opaque_id, part
+from schemas.ats.lenient import opaque_id, part, plain_id
 from schemas.event import Actor, Moment, Quality, Touchpoint
 from schemas.identifiers import PersonKey, touchpoint_id
 from schemas.personal import Personal
@@ -102,6 +102,25 @@ class Ashby:
         if isinstance(body, dict) and body.get("action") == "ping":
             return Probe("ping")
         return None
+
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        """The candidate's id, or the application's, wherever the action has it."""
+        data = part(body, "data")
+        application = part(data, "application")
+        schedule, offer = part(data, "interviewSchedule"), part(data, "offer")
+        named = (
+            part(application, "candidate").get("id"),
+            schedule.get("candidateId"),
+            part(data, "candidate").get("id"),
+            part(data, "mergedCandidate").get("id"),
+            part(data, "surveySubmission").get("candidateId"),
+            application.get("id"),
+            schedule.get("applicationId"),
+            offer.get("applicationId"),
+        )
+        return next((found for found in map(plain_id, named) if found), None)
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable."""

@@ -38,7 +38,7 @@ from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import verify_standard_webhooks
 from journey.errors import ConfigurationError
-from schemas.ats.lenient import Json, opaque_id, text
+from schemas.ats.lenient import Json, opaque_id, plain_id, text
 from schemas.event import Moment, Quality
 from schemas.identifiers import PersonKey
 from schemas.personal import Personal
@@ -80,6 +80,24 @@ class Generic:
         if method.upper() == "OPTIONS" and _ORIGIN.match(origin):
             return Probe("cloudevents handshake", headers={"WebHook-Allowed-Origin": origin})
         return None
+
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        """The first id of the tool's own that the mapping names; never an address or a number."""
+        if not isinstance(body, dict) or connection.mapping is None:
+            return None
+        try:
+            mapping = load_mapping(connection.mapping)
+        except ConfigurationError:
+            return None
+        binary = "ce-specversion" in headers or "ce-id" in headers
+        places = mapping.events.get(str(body.get("type"))) if not binary else None
+        paths = (places.person if places is not None else None) or mapping.person
+        root = {"data": body} if binary else body
+        own = {name: found for name, found in paths.items() if not _is_shared(name)}
+        named = (key.value for key in _person(root, own, ""))
+        return next((found for found in map(plain_id, named) if found), None)
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable when no event of it can be read."""

@@ -43,7 +43,7 @@ from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import GREENHOUSE as SIGNATURE
 from schemas.ats.greenhouse import ACTIONS, Offer, moment
-from schemas.ats.lenient import opaque_id, part, values
+from schemas.ats.lenient import opaque_id, part, plain_id, values
 from schemas.event import Touchpoint
 from schemas.statement import Statement
 from schemas.touchpoints import (
@@ -78,6 +78,22 @@ class Greenhouse:
         if isinstance(body, dict) and body.get("action") == "ping":
             return Probe("ping")
         return None
+
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        """The candidate's id, or the application's, wherever the action has it."""
+        payload = part(body, "payload")
+        application = part(payload, "application")
+        candidate = part(application, "candidate") or part(payload, "candidate")
+        named = (
+            candidate.get("id"),
+            part(payload, "person").get("id"),
+            payload.get("candidate_id"),
+            application.get("id"),
+            payload.get("application_id"),
+        )
+        return next((found for found in map(plain_id, named) if found), None)
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable."""

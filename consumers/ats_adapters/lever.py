@@ -37,6 +37,7 @@ from consumers.ats_adapters.adapter import Delivery, Probe, Translation
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import verify_lever
+from schemas.ats.lenient import part, plain_id
 from schemas.ats.lever import EVENTS, Archived, Event, instant, moment
 from schemas.event import Moment, Touchpoint
 from schemas.identifiers import PersonKey
@@ -77,6 +78,13 @@ class Lever:
         if isinstance(body, dict) and isinstance(body.get("event"), str) and body.get("data") == {}:
             return Probe("webhook test")
         return None
+
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        """The contact, who is the person; else the opportunity."""
+        data = part(body, "data")
+        return plain_id(data.get("contactId")) or plain_id(data.get("opportunityId"))
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable."""

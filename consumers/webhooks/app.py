@@ -85,7 +85,7 @@ def create_app(
         openapi_url="/-/openapi.json",
     )
     app.receiver = receiver
-    _add_inside_pages(app, database, status)
+    _add_inside_pages(app, database, keeper, status)
     _add_error_answers(app)
     made_by_fastapi = app.openapi
     entry = _openapi_entry(sorted(connections), receiver.success_codes)
@@ -100,7 +100,10 @@ def create_app(
 
 
 def _add_inside_pages(
-    app: FastAPI, database: Database, status: Callable[[], Mapping[str, Any]] | None
+    app: FastAPI,
+    database: Database,
+    keeper: Keeper,
+    status: Callable[[], Mapping[str, Any]] | None,
 ) -> None:
     away = JSONResponse(
         orjson.loads(
@@ -123,12 +126,7 @@ def _add_inside_pages(
     @app.get("/-/health", responses=answers)
     def health() -> JSONResponse:
         """Whether a delivery that comes now could be stored."""
-        try:
-            with database.connect(autocommit=True) as connection:
-                connection.execute("SELECT 1")
-        except DatabaseUnavailable:
-            return away
-        return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "ok"}) if keeper.is_ready() else away
 
     @app.get("/-/status.json", responses=answers)
     def status_as_json() -> JSONResponse:

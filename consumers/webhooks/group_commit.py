@@ -30,6 +30,7 @@ from consumers.errors import Unavailable
 from consumers.inbox import PRUNE_REFUSED, REFUSED_KEEP, Arrival, keep_statement
 from consumers.logging import error_text
 from journey.database import Database
+from journey.errors import DatabaseUnavailable
 
 log = structlog.get_logger()
 
@@ -39,11 +40,20 @@ _CONNECT_SECONDS = 10
 class Keeper(Protocol):
     """Where the receiver puts arrivals before it answers."""
 
+    @property
+    def goes_by_reference(self) -> bool:
+        """Whether arrivals should say whom they are about."""
+        ...
+
     def start(self) -> None:
         """Begin, inside the running event loop."""
 
     async def keep(self, arrival: Arrival) -> None:
         """Return when the arrival is committed. Raises Unavailable when it is not."""
+
+    def is_ready(self) -> bool:
+        """Whether an arrival that comes now could be kept. Called in a thread; may take a while."""
+        ...
 
     async def close(self) -> None:
         """Finish what waits, then end."""
@@ -74,6 +84,8 @@ class GroupCommit:
     a statement may take before the database counts as away, `pause_seconds` how long it then is
     left alone.
     """
+
+    goes_by_reference = False
 
     def __init__(
         self,
@@ -128,6 +140,15 @@ class GroupCommit:
         if len(self._queue) == 1:
             self._arrived.set()
         await waiting.future
+
+    def is_ready(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self._database.connect(autocommit=True) as connection:
+                connection.execute("SELECT 1")
+        except (DatabaseUnavailable, psycopg.Error):
+            return False
+        return True
 
     async def close(self) -> None:
         """Write what waits, then end the writer. Raises what the writer met, if it met a bug."""

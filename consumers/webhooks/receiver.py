@@ -217,6 +217,7 @@ class Receiver:
         probe: Probe | None = None
         status: Status = "pending"
         reason: str | None = None
+        reference: str | None = None
         content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if len(body) > self._max_body_bytes:
             refusal, reason = TOO_LARGE, f"the body has {len(body)} bytes"
@@ -233,11 +234,13 @@ class Receiver:
                 probe = self._probe(door, delivery, headers, document)
                 if probe is not None:
                     status, reason = "probe", probe.name
+                else:
+                    reference = self._reference(door, delivery, headers, document)
         if refusal is not None:
             # Authentic, so it is kept, and can be redriven when the adapter or limit changed.
             status = "dead"
         try:
-            await self._keeper.keep(Arrival(delivery, status, reason))
+            await self._keeper.keep(Arrival(delivery, status, reason, reference))
         except Unavailable:
             raise _Refused(NOT_STORED) from None
         if refusal is not None:
@@ -271,6 +274,23 @@ class Receiver:
             # Our bug; an authentic delivery is kept all the same and looked at by ingest.
             log.exception(
                 "the adapter failed to look for a probe",
+                delivery_id=delivery.delivery_id,
+                connection=delivery.connection,
+            )
+            return None
+
+    def _reference(
+        self, door: _Door, delivery: Delivery, headers: dict[str, str], document: Any | None
+    ) -> str | None:
+        """Whom it is about, where its keeper goes by that."""
+        if not self._keeper.goes_by_reference:
+            return None
+        try:
+            return door.adapter.reference(headers, document, door.connection)
+        except Exception:
+            # Our bug; a delivery without a reference only loses its order.
+            log.exception(
+                "the adapter failed to look whom a delivery is about",
                 delivery_id=delivery.delivery_id,
                 connection=delivery.connection,
             )

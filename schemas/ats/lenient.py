@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,8 @@ Json = dict[str, Any]
 
 # An id is text of the source; longer than this it is something else in the wrong place.
 _LONGEST_ID = 200
+# Not an e-mail (@), a telephone number (+), nor words with blanks between.
+_PLAIN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}$")
 _LONGEST_TIME = 40
 
 
@@ -23,6 +26,12 @@ def opaque_id(value: Any) -> str | None:
     if isinstance(value, str) and value.strip() and len(value) <= _LONGEST_ID:
         return value
     return None
+
+
+def plain_id(value: Any) -> str | None:
+    """An id that may be shown: as `opaque_id`, and nothing that could be an address or a name."""
+    found = opaque_id(value)
+    return found if found is not None and _PLAIN_ID.match(found) else None
 
 
 def part(holder: Any, key: str) -> Json:

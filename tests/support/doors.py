@@ -36,6 +36,12 @@ class SignedAdapter:
             return Probe("ping")
         return None
 
+    def reference(
+        self, headers: Mapping[str, str], body: Any | None, connection: Connection
+    ) -> str | None:
+        found = body.get("candidate") if isinstance(body, dict) else None
+        return found if isinstance(found, str) else None
+
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         return Translation(context="a stand-in says nothing")
 
@@ -59,6 +65,8 @@ class BrokenAdapter(SignedAdapter):
 class ListKeeper:
     """Keeps arrivals in a list; `away` makes it refuse, as when the database is away."""
 
+    goes_by_reference = False
+
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.away = False
@@ -69,6 +77,9 @@ class ListKeeper:
         if self.away:
             raise Unavailable("the database is away")
         self.arrivals.append(arrival)
+
+    def is_ready(self) -> bool:
+        return not self.away
 
     async def close(self) -> None: ...
 

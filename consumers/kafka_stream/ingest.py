@@ -1,0 +1,564 @@
+"""The ingest process on Kafka: records of `journey.deliveries` in, touchpoints in the log.
+
+A batch is polled, translated, recorded and kept in the inbox with what became of it, in one
+database transaction; then its offsets are committed. A kill between the two repeats the batch,
+which changes nothing: the inbox knows the deliveries, the log the touchpoints. So processes share
+the partitions and need no other agreement, and two that meet on one candidate both succeed.
+
+The consumer is asked for nothing while a batch is in hand. Where that takes long (a database that
+is slow or away), the partitions are paused and it is asked all the same, so that it stays in its
+group and nothing is fetched. A batch whose partitions went to another process meanwhile is dropped
+before its commit; the other one handles it.
+
+The four fates (design §13). What cannot be translated is on `journey.dead-letters`, acknowledged,
+before the transaction commits; too many of them (`DeadLetterLimit`) stop the process, the rest
+unhandled in the topic. A database or broker that does not answer is waited for, with nothing
+committed. Anything else is our bug: the process stops with the delivery's id.
+
+`journey.dead-letters` is read, too: what was dead at the door is so found in the inbox, where
+`journey deliveries redrive` takes it from. And the inbox is worked off as without Kafka: it holds
+what is redriven, what a receiver kept while Kafka was away, and what polls and files brought.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillRunning
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+import psycopg
+import structlog
+
+from consumers import inbox
+from consumers.ats_adapters import ALL_ADAPTERS
+from consumers.ats_adapters.adapter import Adapter, Delivery, Translation
+from consumers.connections import Connection
+from consumers.errors import Unavailable, Untranslatable
+from consumers.inbox import Outcome
+from consumers.ingest import (
+    BATCH,
+    Ingest,
+    IngestStopped,
+    Reading,
+    Stepped,
+    outcome_of,
+    read_delivery,
+    record_readings,
+    tell_dead_letters,
+    tell_stepped,
+)
+from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.dead_letters import (
+    DeadLetterLimit,
+    DeadLetterLimitPassed,
+    DeadLetterNotWritten,
+    DeadLetters,
+)
+from consumers.kafka_stream.messages import (
+    Received,
+    dead_letter_of,
+    dead_letter_record,
+    delivery_of,
+    place,
+)
+from consumers.kafka_stream.topics import DEAD_LETTERS, DELIVERIES
+from journey.clock import Clock
+from journey.database import Connection as DatabaseConnection
+from journey.database import Database
+from journey.errors import ConfigurationError, DatabaseUnavailable
+from journey.journey_log import JourneyLog
+from schemas.identifiers import DeliveryId
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer, TopicPartition
+
+log = structlog.get_logger()
+
+GROUP = "ingest"
+LIMIT = (20, 200)
+"""At most so many dead letters among so many deliveries."""
+
+_POLL_SECONDS = 0.5
+# So long a batch may take before the others of the group are kept waiting no longer.
+_PATIENCE_SECONDS = 2.0
+_COMMIT_SECONDS = 5.0
+_FIRST_WAIT_SECONDS = 0.1
+_LONGEST_WAIT_SECONDS = 5.0
+_MOST_BYTES = 8 * 1024**2
+"""What is fetched ahead of being polled; the same again may be in hand."""
+
+_AWAY = (DatabaseUnavailable, Unavailable, psycopg.OperationalError)
+
+
+class _Dropped(Exception):
+    """The partitions of the batch in hand belong to another process now."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Records in hand, in the order in which they are handled."""
+
+    records: list[Any]
+    parked: set[str] = field(default_factory=set)
+    """Places of those whose dead letters are written: another try writes none again."""
+
+    @property
+    def partitions(self) -> set[TopicPartition]:
+        from kafka import TopicPartition
+
+        return {TopicPartition(each.topic, each.partition) for each in self.records}
+
+    def first_offsets(self) -> dict[TopicPartition, int]:
+        """Where each partition of it begins."""
+        from kafka import TopicPartition
+
+        found: dict[TopicPartition, int] = {}
+        for each in self.records:
+            found.setdefault(TopicPartition(each.topic, each.partition), each.offset)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A record and the delivery in it; `dead` says why it is none that can be handled."""
+
+    record: Any
+    delivery: Delivery
+    dead: str | None = None
+    is_letter: bool = False
+    """Whether it came as a dead letter: it is put into the inbox and not translated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What a batch became: how many of its records were handled, and what was found."""
+
+    records: int
+    fates: tuple[bool, ...] = ()
+    stepped: Stepped = field(default_factory=Stepped)
+    passed: DeadLetterLimitPassed | None = None
+    """The limit, if what follows would pass it: it is unhandled."""
+
+
+class KafkaIngest:
+    """Handles the deliveries of Kafka, and those of the inbox beside it.
+
+    `consumer_options` are options of kafka-python.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        journey_log: JourneyLog,
+        connections: Mapping[str, Connection],
+        clock: Clock,
+        cluster: Cluster,
+        *,
+        adapters: Mapping[str, Adapter] = ALL_ADAPTERS,
+        limit: tuple[int, int] = LIMIT,
+        batch: int = BATCH,
+        consumer_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._database = database
+        self._log = journey_log
+        self._connections = connections
+        self._clock = clock
+        self._cluster = cluster
+        self._adapters = adapters
+        self._limit = DeadLetterLimit(*limit)
+        self._limit_begun = False
+        self._size = batch
+        self._consumer_options = dict(consumer_options or {})
+        self._dead_letters = DeadLetters(cluster)
+        self._inbox = Ingest(database, journey_log, connections, clock, adapters=adapters)
+        self._topics = [cluster.topic(each.name) for each in (DELIVERIES, DEAD_LETTERS)]
+        self._consumer: KafkaConsumer
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._waiting = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, on Kafka and on the inbox.
+
+        Raises IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten, and ConfigurationError
+        for a topic that is not there.
+        """
+        ended = threading.Event()
+        failed: list[BaseException] = []
+
+        def work_off_the_inbox() -> None:
+            try:
+                self._inbox.run(_Either(stop, ended))
+            except BaseException as error:
+                failed.append(error)
+                ended.set()
+
+        beside = threading.Thread(target=work_off_the_inbox, name="ingest: inbox")
+        beside.start()
+        try:
+            self._run(_Either(stop, ended))
+        except (IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten) as error:
+            told = {"delivery_id": error.delivery_id} if isinstance(error, IngestStopped) else {}
+            log.error("ingest stops", problem=str(error), **told)
+            raise
+        finally:
+            ended.set()
+            beside.join()
+            self._dead_letters.close()
+        if failed:
+            raise failed[0]
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def _run(self, stop: threading.Event) -> None:
+        wait = _FIRST_WAIT_SECONDS
+        while not stop.is_set():
+            try:
+                self._consumer = self._made()
+            except Unavailable as error:
+                self._note_waiting(error)
+                stop.wait(wait)
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                continue
+            self._note_working()
+            try:
+                with ThreadPoolExecutor(1, thread_name_prefix="ingest: batch") as worker:
+                    self._work(worker, stop)
+            finally:
+                self._commit()
+                # Leaves the group, so that others need not wait to find out.
+                self._consumer.close(timeout_ms=int(_COMMIT_SECONDS * 1000))
+
+    def _made(self) -> KafkaConsumer:
+        options = {
+            "fetch_max_bytes": _MOST_BYTES,
+            "max_partition_fetch_bytes": _MOST_BYTES // 8,
+            "fetch_max_wait_ms": 100,
+        }
+        consumer = self._cluster.consumer(GROUP, **(options | self._consumer_options))
+        for topic in self._topics:
+            if not consumer.partitions_for_topic(topic):
+                consumer.close()
+                raise ConfigurationError(
+                    f"Kafka at {self._cluster.address} has no topic {topic}; "
+                    "make it with `journey kafka init`"
+                )
+        consumer.subscribe(self._topics)
+        return consumer
+
+    def _work(self, worker: ThreadPoolExecutor, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if records := self._polled(stop):
+                self._see_through(_Batch(records), worker, stop)
+            self._commit()
+
+    def _polled(self, stop: threading.Event) -> list[Any]:
+        """The next records, at most a batch; none while no broker answers."""
+        from kafka.errors import KafkaError, RetriableError
+
+        try:
+            polled = self._consumer.poll(int(_POLL_SECONDS * 1000), max_records=self._size)
+        except KafkaError as error:
+            if not isinstance(error, RetriableError):
+                raise
+            self._note_waiting(error)
+            stop.wait(_POLL_SECONDS)
+            return []
+        return [each for partition in polled.values() for each in partition]
+
+    def _see_through(
+        self, batch: _Batch, worker: ThreadPoolExecutor, stop: threading.Event
+    ) -> None:
+        """Handle a batch however long that takes. Raises what stops us."""
+        wait = _FIRST_WAIT_SECONDS
+        while not stop.is_set():
+            work = worker.submit(self._handle, batch)
+            self._attend(work)
+            try:
+                handled = work.result()
+            except _Dropped:
+                self._put_back(batch)
+                break
+            except _AWAY as error:
+                self._note_waiting(error)
+                self._stay_in_group(wait, stop)
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            except (IngestStopped, DeadLetterNotWritten):
+                raise
+            except Exception as error:
+                self._find_the_culprit(batch, error)
+                break
+            else:
+                self._note_working()
+                self._finish(batch, handled)
+                break
+        self._consumer.resume(*self._consumer.paused())
+
+    def _finish(self, batch: _Batch, handled: Handled) -> None:
+        self._limit.handled(handled.fates)
+        if handled.stepped.count:
+            tell_stepped(handled.stepped)
+        for record in batch.records[: handled.records]:
+            self._note_handled(record)
+        if handled.passed is not None:
+            self._commit()
+            raise handled.passed
+
+    def _find_the_culprit(self, batch: _Batch, error: Exception) -> None:
+        """A bug met a batch: handle one by one, up to the one that it meets, and say which.
+
+        Returns where the database went away meanwhile, or the partitions; what is left is polled
+        again. Raises IngestStopped.
+        """
+        for record in batch.records:
+            alone = _Batch([record], batch.parked)
+            try:
+                handled = self._handle(alone)
+            except (*_AWAY, _Dropped):
+                return self._put_back(batch)
+            except (IngestStopped, DeadLetterNotWritten):
+                raise
+            except Exception as found:
+                raise IngestStopped(self._opened(record).delivery.delivery_id, found) from None
+            self._finish(alone, handled)
+        # Together they meet it and each alone does not: the first stands for all.
+        raise IngestStopped(self._opened(batch.records[0]).delivery.delivery_id, error)
+
+    def _attend(self, work: Future[Handled]) -> None:
+        """Wait for the batch in hand; beyond our patience, keep up with the group meanwhile."""
+        with contextlib.suppress(StillRunning):
+            work.exception(_PATIENCE_SECONDS)
+        while not work.done():
+            self._poll_for_nothing()
+            with contextlib.suppress(StillRunning):
+                work.exception(_POLL_SECONDS)
+
+    def _stay_in_group(self, seconds: float, stop: threading.Event) -> None:
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0 and not stop.is_set():
+            self._poll_for_nothing()
+            stop.wait(min(left, _POLL_SECONDS))
+
+    def _poll_for_nothing(self) -> None:
+        """Keep our place in the group. Partitions that come to us meanwhile are paused, too."""
+        self._consumer.pause(*self._consumer.assignment())
+        for partition, records in self._consumer.poll(0, max_records=1).items():
+            self._consumer.seek(partition, records[0].offset)
+            self._consumer.pause(partition)
+
+    def _put_back(self, batch: _Batch) -> None:
+        """What is still ours of a dropped batch is polled again."""
+        still_ours = self._consumer.assignment()
+        for partition, offset in batch.first_offsets().items():
+            if partition in still_ours:
+                self._consumer.seek(partition, offset)
+        log.info("a batch was dropped: its partitions moved", records=len(batch.records))
+
+    # --- offsets -----------------------------------------------------------------------------
+
+    def _note_handled(self, record: Received) -> None:
+        from kafka import TopicPartition
+
+        self._uncommitted[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    def _commit(self) -> None:
+        """Commit what is handled. What cannot be now is tried again, as long as it is ours."""
+        from kafka import OffsetAndMetadata
+        from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+
+        ours = self._consumer.assignment()
+        offsets = {
+            partition: OffsetAndMetadata(offset, "", -1)
+            for partition, offset in self._uncommitted.items()
+            if partition in ours
+        }
+        self._uncommitted = {each: offset.offset for each, offset in offsets.items()}
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets, timeout_ms=int(_COMMIT_SECONDS * 1000))
+        except (RebalanceInProgressError, CommitFailedError):
+            # Partitions move. What another process handles again changes nothing.
+            pass
+        except KafkaError as error:
+            self._note_waiting(error)
+        else:
+            self._uncommitted = {}
+            self._note_working()
+
+    # --- one batch ---------------------------------------------------------------------------
+
+    def _handle(self, batch: _Batch) -> Handled:
+        """Translate, record and keep a batch, and commit. Runs in the worker's thread."""
+        opened = [self._opened(record) for record in batch.records]
+        with self._database.transaction() as connection:
+            self._begin_limit(connection)
+            known = inbox.known(connection, [each.delivery.delivery_id for each in opened])
+            read, letters = self._read(opened, known)
+            reasons = [_why_dead(reading) for _, reading in read]
+            fates = [reason is not None for reason in reasons]
+            allowed = self._limit.allowed(fates)
+            count, passed = len(opened), None
+            if allowed < len(read):
+                first = read[allowed][0]
+                count = next(n for n, each in enumerate(opened) if each is first)
+                why = reasons[allowed] or ""
+                passed = DeadLetterLimitPassed(self._limit, first.delivery.delivery_id, why)
+                read, reasons, fates = read[:allowed], reasons[:allowed], fates[:allowed]
+                before = set(map(id, opened[:count]))
+                letters = [each for each in letters if id(each) in before]
+            self._park(
+                batch,
+                [(each.record, why) for (each, _), why in zip(read, reasons, strict=True) if why],
+            )
+            stepped = self._keep(connection, read, letters)
+            if not batch.partitions <= self._consumer.assignment():
+                raise _Dropped
+        return Handled(count, tuple(fates), stepped, passed)
+
+    def _read(
+        self, opened: Sequence[_Opened], known: Mapping[DeliveryId, inbox.Status]
+    ) -> tuple[list[tuple[_Opened, Reading]], list[_Opened]]:
+        """What is new of these, translated, each once; and the dead letters that are new."""
+        read: list[tuple[_Opened, Reading]] = []
+        letters: list[_Opened] = []
+        seen: set[DeliveryId] = set()
+        for each in opened:
+            delivery_id = each.delivery.delivery_id
+            status = known.get(delivery_id)
+            if delivery_id in seen or status in ("recorded", "context"):
+                continue
+            if each.is_letter:
+                if status is None:
+                    letters.append(each)
+                    seen.add(delivery_id)
+                continue
+            seen.add(delivery_id)
+            if each.dead is not None:
+                reading = Reading(each.delivery, Translation(), each.dead)
+            else:
+                reading = read_delivery(each.delivery, self._connections, self._adapters)
+            if status != "dead" or _why_dead(reading) is None:
+                read.append((each, reading))
+        return read, letters
+
+    def _park(self, batch: _Batch, dead: Sequence[tuple[Any, str]]) -> None:
+        """Write the dead letters that are not written yet. Raises DeadLetterNotWritten."""
+        new = [(record, why) for record, why in dead if place(record) not in batch.parked]
+        now = self._clock.now()
+        self._dead_letters.write([dead_letter_record(record, why, now) for record, why in new])
+        batch.parked.update(place(record) for record, _ in new)
+
+    def _keep(
+        self,
+        connection: DatabaseConnection,
+        read: Sequence[tuple[_Opened, Reading]],
+        letters: Sequence[_Opened],
+    ) -> Stepped:
+        readings = [reading for _, reading in read]
+        outcomes, stepped = record_readings(self._log, connection, readings)
+        found_dead = [
+            Outcome(each.delivery.delivery_id, "dead", each.dead or "unknown") for each in letters
+        ]
+        tell_dead_letters([*outcomes, *found_dead])
+        deliveries = [each.delivery for each, _ in read] + [each.delivery for each in letters]
+        inbox.archive(
+            connection,
+            zip(deliveries, [*outcomes, *found_dead], strict=True),
+            self._clock.now(),
+        )
+        return stepped
+
+    def _begin_limit(self, connection: DatabaseConnection) -> None:
+        if not self._limit_begun:
+            self._limit.begin_with(inbox.latest_fates(connection, self._limit.window))
+            self._limit_begun = True
+
+    def _opened(self, record: Any) -> _Opened:
+        if record.topic == self._topics[1]:
+            return _opened_letter(record)
+        try:
+            return _Opened(record, delivery_of(record))
+        except Untranslatable as error:
+            return _Opened(record, _unreadable(record, place(record)), error.reason)
+
+    # --- waiting -----------------------------------------------------------------------------
+
+    def _note_waiting(self, error: BaseException) -> None:
+        if not self._waiting:
+            self._waiting = True
+            log.warning("ingest waits", topic=self._topics[0], error=type(error).__name__)
+
+    def _note_working(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            log.info("ingest resumes", topic=self._topics[0])
+
+
+def _why_dead(reading: Reading) -> str | None:
+    outcome = outcome_of(reading, 0)
+    return outcome.reason or "unknown" if outcome.status == "dead" else None
+
+
+def _opened_letter(record: Any) -> _Opened:
+    """A dead letter as it stands in the inbox."""
+    try:
+        letter = dead_letter_of(record)
+    except ValueError as error:
+        return _Opened(record, _unreadable(record, place(record)), str(error), is_letter=True)
+    was = _Was(record, letter.again.headers)
+    try:
+        return _Opened(record, delivery_of(was), letter.reason, is_letter=True)
+    except Untranslatable:
+        delivery = _unreadable(record, letter.came_from or place(record))
+        return _Opened(record, delivery, letter.reason, is_letter=True)
+
+
+class _Was:
+    """A dead letter as the record that it was."""
+
+    def __init__(self, record: Received, headers: Sequence[tuple[str, bytes]]) -> None:
+        self.topic, self.partition, self.offset = record.topic, record.partition, record.offset
+        self.key, self.value, self.headers = record.key, record.value, headers
+
+
+def _unreadable(record: Any, came_from: str) -> Delivery:
+    """What stands in a record whose headers are not ours, under an id made of its place."""
+    stamp = getattr(record, "timestamp", 0) or 0
+    return Delivery(
+        DeliveryId(str(uuid5(NAMESPACE_URL, f"kafka:{came_from}"))),
+        "unknown",
+        "unknown",
+        datetime.fromtimestamp(max(stamp, 0) / 1000, UTC),
+        {},
+        record.value or b"",
+    )
+
+
+class _Either(threading.Event):
+    """Set as soon as one of two is."""
+
+    def __init__(self, *events: threading.Event) -> None:
+        super().__init__()
+        self._events = events
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set():
+            left = _POLL_SECONDS if ends_at is None else ends_at - time.monotonic()
+            if left <= 0:
+                break
+            self._events[0].wait(min(left, _POLL_SECONDS))
+        return self.is_set()
+
+
+__all__ = ["GROUP", "LIMIT", "Handled", "KafkaIngest"]
