@@ -19,9 +19,9 @@ ALERTS_FEED = Feed(
     wakes="alert_events",
     head="SELECT coalesce(max(notification_id), 0) FROM alert_events",
     page=(
-        "SELECT notification_id, candidate_id, originator_id, originator_version, topic, state "
-        "FROM alert_events JOIN alerts ON alert_id = originator_id "
-        "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+        "SELECT e.notification_id, a.candidate_id, a.alert_id, e.originator_version, e.topic, "
+        "e.state FROM alert_events e JOIN alerts a ON a.alert_id = e.originator_id "
+        "WHERE e.notification_id > %s ORDER BY e.notification_id LIMIT %s"
     ),
     record=lambda row: alert_record(*row),
 )

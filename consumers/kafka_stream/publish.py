@@ -185,31 +185,39 @@ class Publisher:
 
     def _send(self, rows: Sequence[Sequence[Any]], stop: threading.Event) -> bool:
         """Send a page and wait until all of it is acknowledged; False when stopped before."""
-        from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+        from kafka.errors import KafkaError
 
         producer = self._connected()
         record, topic = self._feed.record, self._topic
-        position = 0
+        refused: list[tuple[int, Exception]] = []
+
+        def refuse(position: int, error: Exception) -> None:
+            # Called where the acknowledgement would have been, before what waits behind it in its
+            # partition can leave.
+            if not refused:
+                refused.append((position, error))
+                _end(producer)
+
         try:
-            sent = []
             for row in rows:
-                position = row[0]
                 key, value, headers = record(row)
-                sent.append(producer.send(topic, value, key, headers))
-            if not self._acknowledged(producer, stop):
-                return False
-            for row, future in zip(rows, sent, strict=True):
-                if future.failed():
-                    position = row[0]
-                    raise future.exception
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-            raise PublishStopped(
-                f"the record of position {position} is too large for {topic} "
-                f"({type(error).__name__}); raise max.message.bytes of the topic and start again"
-            ) from None
+                producer.send(topic, value, key, headers).add_errback(refuse, row[0])
+            acknowledged = self._acknowledged(producer, stop)
         except KafkaError as error:
-            raise _Lost(f"{type(error).__name__}: {_one_line(error)}") from None
-        return True
+            refused.append((row[0], error))
+        if refused:
+            raise self._problem(*refused[0])
+        return acknowledged
+
+    def _problem(self, position: int, error: Exception) -> Exception:
+        from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+        if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+            return PublishStopped(
+                f"the record of position {position} is too large for {self._topic} "
+                f"({type(error).__name__}); raise max.message.bytes of the topic and start again"
+            )
+        return _Lost(f"{type(error).__name__}: {_one_line(error)}")
 
     def _acknowledged(self, producer: KafkaProducer, stop: threading.Event) -> bool:
         """Wait for everything that was sent; False on `stop`."""
@@ -252,11 +260,19 @@ class Publisher:
             self._told = None
 
 
-def _abandon(producer: KafkaProducer) -> None:
-    """Close it with what it has not sent; closing alone would go on sending in the background."""
+def _end(producer: KafkaProducer) -> None:
+    """Send nothing more, from any thread; `close` alone would send what waits."""
     from kafka.errors import KafkaError
 
     producer._sender.force_close()
+    producer._accumulator.abort_undrained_batches(KafkaError("what was before it was refused"))
+
+
+def _abandon(producer: KafkaProducer) -> None:
+    """Close it without what it has not sent."""
+    from kafka.errors import KafkaError
+
+    _end(producer)
     producer._sender.join(_RETRY_SECONDS[-1])
     with contextlib.suppress(KafkaError):
         producer.close(timeout=1)
