@@ -463,16 +463,27 @@ def _chosen(cohort: Cohort) -> dict[str, Any]:
 
 def read_paths(connection: Connection, cohort: Cohort) -> Steps:
     """Every step of a cohort's paths."""
-    chosen = ""
-    if cohort != Cohort():
-        chosen = f"JOIN applications a USING (candidate_id, application_id) WHERE {_CHOSEN}"
-    rows = connection.execute(
-        f"SELECT part = %(first)s, kinds, times FROM paths p {chosen} "
-        "ORDER BY p.candidate_id, p.application_id, p.part",
-        {**_chosen(cohort), "first": part_name(0)},
+    chosen = _chosen(cohort)
+    # Nearly all are of one part, and need no order.
+    short = connection.execute(
+        f"SELECT true, a.kinds, a.times FROM applications a WHERE {_CHOSEN} "
+        "AND (a.candidate_id, a.application_id) NOT IN "
+        "(SELECT candidate_id, application_id FROM paths)",
+        chosen,
         binary=True,
-    )
-    return unpack(rows.fetchall())
+    ).fetchall()
+    long = connection.execute(
+        "SELECT p.part = %(first)s, p.kinds, p.times FROM applications a CROSS JOIN LATERAL ("
+        "SELECT part, kinds, times FROM paths "
+        "WHERE (candidate_id, application_id) = (a.candidate_id, a.application_id) "
+        "UNION ALL SELECT 'last', a.kinds, a.times) p "
+        "WHERE (a.candidate_id, a.application_id) IN "
+        f"(SELECT candidate_id, application_id FROM paths) AND {_CHOSEN} "
+        "ORDER BY a.candidate_id, a.application_id, p.part",
+        {**chosen, "first": part_name(0)},
+        binary=True,
+    ).fetchall()
+    return unpack(short + long)
 
 
 _to_stages = msgspec.json.Decoder(list[tuple[str, datetime]]).decode

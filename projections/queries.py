@@ -43,6 +43,7 @@ from projections.standing import (
     ExpectedAlert,
     Silence,
     alerts_at,
+    application_of,
     contradiction_at,
     gravity,
     is_found,
@@ -123,7 +124,7 @@ class Queries:
         now = known.now
         silences, findings = rows_of(known.journey_id, journey, self._meaning)
         applications = [
-            Application(*row) for row in JourneyMapView().snapshot(known.journey_id, journey)
+            application_of(row) for row in JourneyMapView().snapshot(known.journey_id, journey)
         ]
         found = self._judged([each for each in findings if is_found(each, now)], known)
         told = [
@@ -341,12 +342,12 @@ class Queries:
         """Where every application stands, by its last touchpoint, newest first."""
         with self._database.transaction() as connection:
             rows = connection.execute(
-                f"SELECT {', '.join(JourneyMapView.columns)} FROM applications "
+                f"SELECT {', '.join(JourneyMapView.standing)} FROM applications "
                 "WHERE %(ids)s::uuid[] IS NULL OR candidate_id = ANY(%(ids)s) "
                 "ORDER BY last_at DESC, candidate_id, application_id",
                 {"ids": self._ids(connection, candidate_id)},
             )
-            return [Application(*row) for row in rows]
+            return [application_of(row) for row in rows]
 
     def feeds(self) -> list[Feed]:
         """What each source has told us, and up to when."""

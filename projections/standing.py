@@ -19,7 +19,7 @@ from projections.contradictions.fold import CompiledRules
 from projections.contradictions.rule import Verdict
 from projections.contradictions.templates import Finding
 from projections.journey_map.view import JourneyMapView
-from projections.projection import Meaning
+from projections.projection import Meaning, Row
 from projections.silence.deadlines import due_times, explain, standing
 from projections.silence.policy import LEVELS, Level, Policy, PolicySet
 from projections.silence.rows import SilenceRow
@@ -46,7 +46,12 @@ class Application:
     stages: Sequence[Sequence[Any]]
 
 
-assert Application.__slots__ == JourneyMapView.columns
+assert Application.__slots__ == JourneyMapView.standing
+
+
+def application_of(row: Row) -> Application:
+    """A row of table `applications`, in the order of its view's columns."""
+    return Application(*row[: len(JourneyMapView.standing)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Table `paths`: a row a part of an application's path; full parts are final."""
+"""Table `paths`: the full parts of long paths. The last part stands with its application."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from projections.projection import Changes, Journey, Meaning, Row
 
 
 class PathView:
-    """Paths as they are stored."""
+    """Full parts as they are stored: written once, and never changed."""
 
     name = "paths"
     table = "paths"
@@ -17,29 +17,25 @@ class PathView:
     key = ("application_id", "part")
 
     def snapshot(self, journey_id: UUID, journey: Journey) -> list[Row]:
-        """The part of each application that still grows."""
-        return [
-            (journey_id, application_id, part_name(path.part), path.kinds, path.times)
-            for application_id, path in journey.paths.applications.items()
-            if path.kinds
-        ]
+        """Nothing: what is full is not compared."""
+        return []
 
     def changes(
         self, journey_id: UUID, before: list[Row], journey: Journey, meaning: Meaning
     ) -> Changes:
-        """The parts that grew, or filled up since the state was last drained."""
-        rows = self.snapshot(journey_id, journey)
-        if filled := journey.paths.filled:
-            rows += [
-                (journey_id, application_id, part_name(path.part), path.kinds, path.times)
-                for application_id, path in filled
-            ]
-            journey.paths.filled = []
-        if not before:
-            return Changes(rows, [], [])
-        known = {row[1:3]: row for row in before}
-        changed = [row for row in rows if known.get(row[1:3]) != row]
-        return Changes(changed, [row[1:3] for row in changed if row[1:3] in known], [])
+        """The parts that filled up since the state was last drained."""
+        filled = journey.paths.filled
+        if not filled:
+            return _NOTHING
+        journey.paths.filled = []
+        rows: list[Row] = [
+            (journey_id, application_id, part_name(path.part), path.kinds, path.times)
+            for application_id, path in filled
+        ]
+        return Changes(rows, [], [])
+
+
+_NOTHING = Changes([], [], [])
 
 
 def part_name(part: int) -> str:
