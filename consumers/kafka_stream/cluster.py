@@ -29,6 +29,9 @@ LOOK_SECONDS = 4.0
 
 LARGEST_RECORD_BYTES = 64 * 1024**2
 """A broker takes no request beyond 100 MB unless told to; a record has to fit well into one."""
+_CUT_OFF = "socket disconnected"
+"""What kafka-python says of a broker that ended the connection."""
+
 ROOM_BYTES = 128 * 1024
 """For headers and framing around the largest body; and again for what a dead letter adds."""
 
@@ -54,6 +57,8 @@ class Cluster:
     key_password: str | None = field(default=None, repr=False)
     compression: KafkaCompression = "none"
     largest_body_bytes: int = 8 * 1024**2
+    session_seconds: float = 15.0
+    """How long a consumer that says nothing keeps its partitions."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Cluster:
@@ -77,6 +82,7 @@ class Cluster:
             key=settings.kafka_key,
             key_password=settings.kafka_key_password,
             compression=settings.kafka_compression,
+            session_seconds=settings.kafka_session_seconds,
             # The door keeps what is up to eight times as large as what is translated.
             largest_body_bytes=settings.max_body_bytes * 8,
         )
@@ -178,6 +184,8 @@ class Cluster:
                 "enable_auto_commit": False,
                 "auto_offset_reset": "earliest",
                 "isolation_level": "read_committed",
+                "session_timeout_ms": int(self.session_seconds * 1000),
+                "heartbeat_interval_ms": int(min(self.session_seconds / 5, 3) * 1000),
                 "allow_auto_create_topics": False,
                 "partition_assignment_strategy": [CooperativeStickyAssignor],
                 # What is fetched ahead of `poll` is kept in memory.
@@ -196,13 +204,16 @@ class Cluster:
 
     def unavailable(self, why: str) -> KafkaUnavailable:
         """The error that says why this cluster cannot be worked with now."""
+        if why == _CUT_OFF and self.security.startswith("SASL_"):
+            why += ", perhaps for the user, password or mechanism"
         return KafkaUnavailable(
-            f"Kafka at {self.address} cannot be reached ({why}); start it, or mend JOURNEY_KAFKA"
+            f"Kafka at {self.address} cannot be reached ({why}); start it, or mend JOURNEY_KAFKA "
+            "and the settings beside it"
         )
 
     def _made(self, make: Callable[..., Any], patience: float, options: dict[str, Any]) -> Any:
         """A client, made and connected; what was begun is closed again when that fails."""
-        from kafka.errors import AuthorizationError, KafkaError, SaslAuthenticationFailedError
+        from kafka.errors import KafkaError, SaslAuthenticationFailedError
         from kafka.net.compat import KafkaNetClient
 
         _quiet()
@@ -226,12 +237,12 @@ class Cluster:
             for client in begun:
                 client._net.stop()
                 client.close()
-            if isinstance(error, SaslAuthenticationFailedError | AuthorizationError):
+            if _complaints.denied or isinstance(error, SaslAuthenticationFailedError):
                 raise ConfigurationError(
                     f"Kafka at {self.address} does not let {self.username or 'us'} in; mend "
                     "JOURNEY_KAFKA_USERNAME, JOURNEY_KAFKA_PASSWORD or JOURNEY_KAFKA_MECHANISM"
                 ) from None
-            raise self.unavailable(_complaints.last or "in time") from None
+            raise self.unavailable(_complaints.last or "no answer in time") from None
 
     def _ssl_context(self) -> ssl.SSLContext:
         # Made here rather than by the library for each connection: a file that is no certificate
@@ -276,13 +287,32 @@ class _Complaints(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was said of other connections."""
         self.last = ""
+        self.denied = False
 
     def emit(self, record: logging.LogRecord) -> None:
         if str(record.msg).startswith("Bootstrap connection") and isinstance(record.args, tuple):
             for given in record.args:
-                if isinstance(given, Exception) and given.args:
-                    self.last = str(given.args[0])
+                if isinstance(given, Exception):
+                    self._hear(given)
+
+    def _hear(self, error: Exception) -> None:
+        from kafka import errors
+
+        denials = (
+            errors.SaslAuthenticationFailedError,
+            errors.UnsupportedSaslMechanismError,
+            errors.AuthorizationError,
+        )
+        # Of many tries only some hear why: the library drops an answer that the end of the
+        # connection comes right behind.
+        self.denied |= isinstance(error, denials)
+        if error.args and not isinstance(error, errors.RequestTimedOutError):
+            self.last = str(error.args[0])
 
 
 _complaints = _Complaints()
@@ -293,7 +323,7 @@ def _quiet() -> None:
     logger.setLevel(logging.WARNING)
     if _complaints not in logger.handlers:
         logger.addHandler(_complaints)
-    _complaints.last = ""
+    _complaints.begin()
 
 
 __all__ = ["Cluster"]

@@ -19,6 +19,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+import pytest
 
 from consumers.kafka_stream.cluster import Cluster
 from tests.support.kafka_broker import artifacts
@@ -59,6 +62,13 @@ def _found(own: bool) -> Broker:
     )
 
 
+def without(why: str) -> NoReturn:
+    """Skip a test that cannot have its broker; where CI=true fail it, since there it must."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
 def kafka_environment(cluster: Cluster) -> dict[str, str]:
     """The variables with which a process works on the topics of a test."""
     return {
@@ -69,4 +79,4 @@ def kafka_environment(cluster: Cluster) -> dict[str, str]:
     }
 
 
-__all__ = ["Broker", "NoBroker", "broker", "kafka_environment"]
+__all__ = ["Broker", "NoBroker", "broker", "kafka_environment", "without"]

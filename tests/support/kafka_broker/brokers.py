@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -135,25 +136,47 @@ class OutsideBroker(Broker):
 
 
 class NativeBroker(Broker):
-    """Apache Kafka in a Java of our own, its data in a temporary folder."""
+    """Apache Kafka in a Java of our own, its data in a temporary folder.
 
-    def __init__(self) -> None:
+    `listeners` are more ways in beside the plain one, name → protocol; `addresses` then says where
+    they are. `settings` are Kafka's own, `formatted_with` more arguments of its storage tool.
+    """
+
+    def __init__(
+        self,
+        *,
+        listeners: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        formatted_with: Sequence[str] = (),
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="journey-kafka-"))
         self._keeper = Keeper(self._folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "broker.log"
-        port, controller = free_ports(2)
-        self.bootstrap = f"127.0.0.1:{port}"
+        self._formatted_with = tuple(formatted_with)
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(listeners or {})}
+        ports = free_ports(len(protocols))
+        self.addresses = {
+            name: f"127.0.0.1:{port}" for name, port in zip(protocols, ports, strict=True)
+        }
+        self.bootstrap = self.addresses["PLAINTEXT"]
+        listening = {name: f"{name}://{where}" for name, where in self.addresses.items()}
         self._properties = self._folder / "server.properties"
         _write_properties(
             self._properties,
             COMMON
             | {
-                "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-                "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-                "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+                "listeners": ",".join(listening.values()),
+                "advertised.listeners": ",".join(
+                    told for name, told in listening.items() if name != "CONTROLLER"
+                ),
+                "listener.security.protocol.map": ",".join(
+                    f"{name}:{protocol}" for name, protocol in protocols.items()
+                ),
+                "controller.quorum.bootstrap.servers": self.addresses["CONTROLLER"],
                 "log.dirs": str(self._folder / "data"),
-            },
+            }
+            | dict(settings or {}),
         )
 
     def start(self) -> None:
@@ -197,7 +220,7 @@ class NativeBroker(Broker):
         subprocess.run(
             [
                 *_JAVA, "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "--standalone",
-                "--cluster-id", cluster, "--config", str(self._properties),
+                "--cluster-id", cluster, "--config", str(self._properties), *self._formatted_with,
             ],
             check=True,
             capture_output=True,

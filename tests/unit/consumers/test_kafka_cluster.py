@@ -184,7 +184,8 @@ def test_a_broker_that_is_away_is_told_in_a_sentence(
     with pytest.raises(KafkaUnavailable) as told:
         getattr(replace(NOBODY, password=PASSWORD), make)(*arguments, patience_seconds=0.3)
     assert str(told.value) == (
-        "Kafka at 127.0.0.1:1 cannot be reached (111 ECONNREFUSED); start it, or mend JOURNEY_KAFKA"
+        "Kafka at 127.0.0.1:1 cannot be reached (111 ECONNREFUSED); start it, or mend "
+        "JOURNEY_KAFKA and the settings beside it"
     )
     assert capfd.readouterr() == ("", "")
 
