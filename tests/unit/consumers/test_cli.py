@@ -446,7 +446,7 @@ def test_a_rebuild_tells_what_differed(
 ) -> None:
     """A dry run finds a row that is wrong and leaves it; a real one mends it."""
     assert document(journey("rebuild", "--dry-run", "--json"))["differences"] == {
-        "applications": 0, "silences": 0, "findings": 0,
+        "applications": 0, "silences": 0, "findings": 0, "paths": 0,
     }  # fmt: skip
     with database.transaction() as connection:
         connection.execute("UPDATE silences SET chases = 99 WHERE until IS NULL")
