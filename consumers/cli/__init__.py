@@ -6,7 +6,6 @@ one sentence on stderr. Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -35,6 +34,7 @@ from consumers.cli import (
 )
 from consumers.cli.described import described, paragraphs
 from consumers.cli.errors import CONFIGURATION, DATABASE, FOUND, KAFKA, NOT_FOUND, USAGE, code_of
+from consumers.cli.output import let_go_of_stdout
 
 HELP = paragraphs(f"""
 Every candidate touchpoint is an immutable fact; silences and contradictions are derived.
@@ -94,9 +94,7 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         result = make_app()(args=list(arguments), prog_name="journey", standalone_mode=False)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain when it flushes.
-        with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go_of_stdout()
         return 0
     except typer.Abort:
         return 130

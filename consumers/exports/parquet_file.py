@@ -13,6 +13,9 @@ from projections.columns import Column, FlatTouchpoint
 ROW_GROUP = 1 << 16
 """Rows held in memory at a time, as columns: some 20 MB."""
 
+_UNIQUE = frozenset({"touchpoint_id", "source_event_id", "position"})
+"""Columns in which hardly anything occurs twice, so that a dictionary would be waste."""
+
 
 class ParquetWriter:
     """Gathers rows as columns until they make a row group."""
@@ -28,8 +31,7 @@ class ParquetWriter:
             file,
             schema_of(self._columns),
             compression="zstd",
-            # Of ids and moments hardly any occurs twice, so a dictionary of them would be waste.
-            use_dictionary=[each.name for each in columns if each.type == "text"],
+            use_dictionary=[each.name for each in columns if each.name not in _UNIQUE],
         )
         self._waiting: list[Any] = []
         self._rows = 0
