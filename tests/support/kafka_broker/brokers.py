@@ -21,8 +21,6 @@ from typing import Self
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from tests.support.kafka_broker.artifacts import jars
 
@@ -93,6 +91,10 @@ class Broker:
 
     def _await(self) -> None:
         """Return when it answers; fails when it does not."""
+        # Imported here: every test run imports this module, and few start a broker.
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+
         deadline = time.monotonic() + _START_SECONDS
         host, port = self.bootstrap.split(",")[0].rsplit(":", 1)
         while True:
