@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ def run_ocel(url: str, size: int = 1_000_000, seed: int = 1) -> Iterator[Figure]
 def _more(done: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": round(done["seconds"], 2),
+        # Less what the server does: tells a busy machine from a slow program.
+        "cpu_seconds": round(done["cpu_seconds"], 2),
         "peak_mb": round(done["peak_mb"]),
         "file_mb": round(done["bytes"] / 1e6),
     }
@@ -102,13 +105,12 @@ def _write(url: str, schema: str, form: str, target: str) -> dict[str, Any]:
     from projections.selection import Selection
 
     exporter = Exporter(Database(url, schema))
+    started = time.process_time()
     done = exporter.to_file(ALL_FORMATS[form], Path(target), Selection(), overwrite=True)
-    return asdict(done)
+    return {**asdict(done), "cpu_seconds": time.process_time() - started}
 
 
 def _write_as_peer(path: Path) -> dict[str, Any]:
-    import time
-
     import pm4py
 
     ocel = pm4py.read_ocel2_json(str(path))

@@ -351,7 +351,7 @@ def exported_elsewhere(database: Database, name: str, target: Path) -> tuple[Exp
         cwd=ROOT,
     )
     told = orjson.loads(done.stdout.splitlines()[-1])
-    peak = told.pop("peak_mb")
+    peak, _ = told.pop("peak_mb"), told.pop("cpu_seconds")
     return Exported(**told), peak
 
 
