@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from consumers.ingest import Ingest
     from consumers.kafka_stream.cluster import Cluster
     from consumers.kafka_stream.ingest import KafkaIngest
+    from consumers.kafka_stream.lag import LagWatch
     from consumers.kafka_stream.publish import Publisher
     from consumers.pollers.poll import Polls
     from consumers.repair import Repair
@@ -159,6 +160,7 @@ class Installation:
             refused_keep=self.settings.refused_keep,
             keeper=self._keeper,
             status=self._status,
+            metrics=self._metrics,
         )
 
     @property
@@ -242,6 +244,13 @@ class Installation:
         return Notifier(self.database, self.clock, self.channels)
 
     @cached_property
+    def lag_watch(self) -> LagWatch:
+        """How far the consumer groups are, asked of Kafka without keeping anyone waiting."""
+        from consumers.kafka_stream.lag import LagWatch
+
+        return LagWatch(self.cluster)
+
+    @cached_property
     def publisher(self) -> Publisher:
         """Touchpoints out to Kafka, for other teams."""
         from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Publisher
@@ -278,7 +287,21 @@ class Installation:
                 feed.source: feed.last_recorded_at.isoformat() for feed in self.queries.feeds()
             },
             "polls": self._polls_status(),
+            **(self._kafka_status() if self.settings.kafka else {}),
         }
+
+    def _kafka_status(self) -> dict[str, Any]:
+        """How far each consumer group is, by partition, and up to where each log is published."""
+        from consumers.kafka_stream.lag import feed_lags
+
+        with self.database.transaction() as connection:
+            published = {each.topic: each.as_json() for each in feed_lags(self.cluster, connection)}
+        return {"kafka": self.lag_watch.now().as_json(), "published": published}
+
+    def _metrics(self) -> str:
+        from consumers.metrics import metrics
+
+        return metrics(self)
 
     def _projections_status(self) -> dict[str, Any]:
         """How far the views are behind the log, in all and, where there are several, by lane."""

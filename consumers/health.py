@@ -55,6 +55,8 @@ def examine(installation: Installation) -> Iterator[Check]:
             yield from _polls(installation, connection, now)
             yield from _meaning(installation, connection)
             yield from _master_key(installation, connection)
+            if installation.settings.kafka:
+                yield from _publish_lag(installation, connection, now)
         yield from _feeds(installation, now)
     except DatabaseUnavailable as error:
         yield Check("database", "wrong", str(error), "start the server, or mend the URL")
@@ -113,6 +115,54 @@ def _topics(installation: Installation) -> Iterator[Check]:
             "ok",
             f"{len(found)} with {_number(cluster.partitions, 'partition', 'partitions')} each",
         )
+    yield from _group_lag(installation)
+
+
+def _group_lag(installation: Installation) -> Iterator[Check]:
+    """How far each consumer group is, and since when the oldest it has not handled waits."""
+    now = installation.clock.now()
+    lag = installation.lag_watch.now()
+    if lag.problem is not None:
+        yield Check("kafka-lag", "wrong", lag.problem, "see the sentence itself")
+    for group in lag.groups:
+        process = group.group.removeprefix(installation.cluster.group(""))
+        behind = [each for each in group.partitions if each.lag_records]
+        if not behind:
+            yield Check(f"kafka-lag {process}", "ok", "everything is handled")
+            continue
+        found = (
+            f"{_number(group.lag_records, 'record', 'records')} unhandled in "
+            f"{_number(len(behind), 'partition', 'partitions')}, most in "
+            f"{max(behind, key=lambda each: each.lag_records).name}"
+        )
+        if group.oldest_at is not None and now - group.oldest_at > PATIENCE:
+            yield Check(
+                f"kafka-lag {process}",
+                "wrong",
+                f"{found}; the oldest waits since {group.oldest_at:%Y-%m-%d %H:%M} UTC",
+                f"start `journey run {process}`, or more of them, and read its log",
+            )
+        else:
+            yield Check(f"kafka-lag {process}", "ok", found)
+
+
+def _publish_lag(
+    installation: Installation, connection: Connection, now: datetime
+) -> Iterator[Check]:
+    """Up to where each log is published: known from the database, without a broker."""
+    from consumers.kafka_stream.lag import feed_lags
+
+    for each in feed_lags(installation.cluster, connection):
+        found = f"{each.topic} holds all up to position {each.position:,} of {each.head:,}"
+        if each.since is not None and now - each.since > PATIENCE:
+            yield Check(
+                f"kafka-lag {each.feed}",
+                "wrong",
+                f"{found}; the next was recorded {each.since:%Y-%m-%d %H:%M} UTC",
+                f"start `journey run {each.feed}` and read its log",
+            )
+        else:
+            yield Check(f"kafka-lag {each.feed}", "ok", found)
 
 
 def _told(name: str, look: Callable[[], Check]) -> Iterator[Check]:

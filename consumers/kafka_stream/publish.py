@@ -17,8 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 
+import orjson
 import psycopg
 import structlog
 from psycopg import sql
@@ -57,9 +59,10 @@ class PublishStopped(Exception):
 class Feed:
     """One of our logs and the topic in which it is told.
 
-    `page` is a query for the rows after a position, as many as a limit, in order of position,
-    which is the first column; `record` makes a record of a row. Positions must be committed in
-    their order: one that appeared below a published one would be passed over.
+    `page` is a query for the rows after a position, as many as a limit, in order of position; the
+    first column is the position, the last one the stored state. `record` makes a record of a row.
+    Positions must be committed in their order: one that appeared below a published one would be
+    passed over.
     """
 
     name: str
@@ -68,6 +71,11 @@ class Feed:
     head: LiteralString
     page: LiteralString
     record: Callable[[Sequence[Any]], Record]
+
+    @staticmethod
+    def recorded_at(row: Sequence[Any]) -> datetime:
+        """When what a row of `page` tells was written down; its last column is the state."""
+        return datetime.fromisoformat(orjson.loads(row[-1])["recorded_at"])
 
 
 TOUCHPOINTS_FEED = Feed(

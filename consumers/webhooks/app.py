@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
@@ -57,11 +57,13 @@ def create_app(
     refused_keep: int = REFUSED_KEEP,
     keeper: Keeper | None = None,
     status: Callable[[], Mapping[str, Any]] | None = None,
+    metrics: Callable[[], str] | None = None,
 ) -> ReceiverApp:
     """The receiver as a web app. Every connection's `source` must be in `adapters`.
 
     `status` adds what other parts know (positions and lag of projections) to `/-/status`; it is
-    called in a thread and may raise DatabaseUnavailable. `keeper` replaces the group commit.
+    called in a thread and may raise DatabaseUnavailable. `metrics` is what `/-/metrics` tells;
+    without it there is no such page. `keeper` replaces the group commit.
     """
     keeper = keeper or GroupCommit(database, refused_keep=refused_keep)
     receiver = Receiver(keeper, connections, adapters, clock, max_body_bytes=max_body_bytes)
@@ -86,6 +88,8 @@ def create_app(
     )
     app.receiver = receiver
     _add_inside_pages(app, database, keeper, status)
+    if metrics is not None:
+        _add_metrics(app, metrics)
     _add_error_answers(app)
     made_by_fastapi = app.openapi
     entry = _openapi_entry(sorted(connections), receiver.success_codes)
@@ -143,6 +147,13 @@ def _add_inside_pages(
             return HTMLResponse(_status_page(look()))
         except DatabaseUnavailable:
             return away
+
+
+def _add_metrics(app: FastAPI, metrics: Callable[[], str]) -> None:
+    @app.get("/-/metrics", response_class=PlainTextResponse)
+    def metrics_as_text() -> Response:
+        """Lag, counts and ages as gauges, for Prometheus."""
+        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _status_page(found: Mapping[str, Any]) -> str:

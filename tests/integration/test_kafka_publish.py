@@ -20,6 +20,8 @@ from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.messages import position_of
 from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Feed, Publisher, PublishStopped
 from journey.database import Database, open_database
+from journey.errors import DatabaseUnavailable
+from journey.storage import NewEvent
 from projections.alerts.alert_log import AlertLog
 from schemas.identifiers import PersonKey
 from schemas.personal import Personal
@@ -37,8 +39,9 @@ from tests.support.published import (
 )
 from tests.support.truth import FULL, a_chance, one, rows
 
-TOUCHPOINTS = 20_000 if FULL else 3_000
-KILLS = 30 if FULL else 8
+MOST_TOUCHPOINTS = 50_000
+PER_SECOND = 400
+KILLS = 30 if FULL else 6
 AWAY_SECONDS = 20.0 if FULL else 2.0
 AWAY, BACK = "publishing waits", "publishing resumes"
 
@@ -68,31 +71,32 @@ def publishing(
 
 
 @contextmanager
-def appending(database: Database, touchpoints: int, seed: int, batch: int = 20) -> Iterator[None]:
-    """Touchpoints appended in the background; leaving waits until all are."""
-    events = journeys(touchpoints, touchpoints // 20, seed)
-    problems: list[BaseException] = []
+def appending(database: Database, seed: int, batch: int = 10) -> Iterator[None]:
+    """Touchpoints appended in the background, until the end of the context."""
+    events = journeys(MOST_TOUCHPOINTS, MOST_TOUCHPOINTS // 20, seed)
+    stop = threading.Event()
 
     def run() -> None:
-        for _ in range(0, touchpoints, batch):
-            some = list(islice(events, batch))
-            while True:
-                try:
-                    fill(database, iter(some), batch)
-                except Exception as error:
-                    # The server is away: the same again, which is recorded once.
-                    problems.append(error)
-                    time.sleep(0.05)
-                else:
-                    break
-            time.sleep(0.01)
+        while not stop.wait(batch / PER_SECOND) and (some := list(islice(events, batch))):
+            while not appended(database, some):
+                stop.wait(0.05)
 
     thread = threading.Thread(target=run)
     thread.start()
     try:
         yield
     finally:
-        thread.join(120)
+        stop.set()
+        thread.join(60)
+
+
+def appended(database: Database, events: list[NewEvent]) -> bool:
+    """False where the server is away: the same again then, which is recorded once."""
+    try:
+        fill(database, iter(events))
+    except DatabaseUnavailable:
+        return False
+    return True
 
 
 @contextmanager
@@ -297,7 +301,7 @@ def test_killed_at_random_moments_the_topic_is_the_log(
     """Nothing is skipped, and what is sent again has the position it had."""
     chance, seed = a_chance()
     with processes_with(database, cluster) as started:
-        with appending(database, TOUCHPOINTS, seed):
+        with appending(database, seed):
             for _ in range(KILLS):
                 process = started.run("publish")
                 process.says("published")
@@ -306,7 +310,7 @@ def test_killed_at_random_moments_the_topic_is_the_log(
         process = started.run("publish")
         repeated = assert_published_topic_equals_log(database, cluster)
         assert process.end() == 0, process.tail
-    print(f"{TOUCHPOINTS} published, {repeated} of them repeated")
+    print(f"{one(database, 'SELECT position FROM log_head')} published, {repeated} repeated")
 
 
 @pytest.mark.fault
@@ -316,7 +320,7 @@ def test_of_two_publishers_one_stands_by_and_takes_over(
     """Two would publish everything twice."""
     _, seed = a_chance()
     with processes_with(database, cluster) as started:
-        with appending(database, TOUCHPOINTS // 2, seed):
+        with appending(database, seed):
             first = started.run("publish")
             first.says("published")
             second = started.run("publish")
@@ -336,7 +340,7 @@ def test_a_broker_that_goes_and_comes_back(
     """It waits, says so once, and resumes in order; meanwhile it can be ended."""
     _, seed = a_chance()
     with processes_with(database, cluster) as started:
-        with appending(database, TOUCHPOINTS // 2, seed):
+        with appending(database, seed):
             process, other = started.run("publish"), started.start("run", "alerts")
             process.says("published")
             getattr(kafka, how)()
@@ -365,7 +369,7 @@ def test_a_database_that_goes_and_comes_back(cluster: Cluster) -> None:
     with a_postgres() as postgres:
         database = open_database(Path("unused"), postgres.url, "published")
         with processes_with(database, cluster) as started:
-            with appending(database, TOUCHPOINTS // 2, seed):
+            with appending(database, seed):
                 process = started.run("publish")
                 process.says("published")
                 for stop in (1, 2):

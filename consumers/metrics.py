@@ -1,0 +1,170 @@
+"""How an installation does, in numbers: what `/-/metrics` tells, in Prometheus' text format.
+
+All are gauges, read when asked for, from one transaction and, with Kafka, from its broker. What
+cannot be asked is left out, and `journey_database_up` or `journey_kafka_up` is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from consumers import inbox
+from consumers.bootstrap import Installation
+from journey.database import Connection
+from journey.errors import DatabaseUnavailable
+from projections.positions import projected_up_to
+
+Sample = tuple[Mapping[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One metric: its samples are told apart by their labels."""
+
+    name: str
+    meaning: str
+    samples: Sequence[Sample]
+
+
+def metrics(installation: Installation) -> str:
+    """All of them as text. Raises nothing when the database or Kafka is away."""
+    return exposition(_gauges(installation))
+
+
+def exposition(gauges: Iterable[Gauge]) -> str:
+    """Gauges in Prometheus' text format; one without samples is left out."""
+    return "".join(line for gauge in gauges if gauge.samples for line in _lines(gauge))
+
+
+def _lines(gauge: Gauge) -> Iterator[str]:
+    meaning = gauge.meaning.replace("\\", r"\\").replace("\n", r"\n")
+    yield f"# HELP {gauge.name} {meaning}\n# TYPE {gauge.name} gauge\n"
+    for labels, value in gauge.samples:
+        told = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+        yield f"{gauge.name}{'{' + told + '}' if told else ''} {_number(value)}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{value:.3f}"
+
+
+def _gauges(installation: Installation) -> Iterator[Gauge]:
+    now = installation.clock.now()
+    found: list[Gauge] = []
+    try:
+        with installation.database.transaction() as connection:
+            found += _of_database(connection, now)
+            if installation.settings.kafka:
+                found += _of_feeds(installation, connection, now)
+    except DatabaseUnavailable:
+        found = []
+    yield _one("journey_database_up", "Whether the database answers.", bool(found))
+    yield from found
+    if installation.settings.kafka:
+        yield from _of_groups(installation, now)
+
+
+def _of_database(connection: Connection, now: datetime) -> Iterator[Gauge]:
+    counts = inbox.counts(connection)
+    yield Gauge(
+        "journey_deliveries",
+        "Deliveries in the inbox, by what became of them.",
+        [({"status": status}, count) for status, count in counts.items()],
+    )
+    row = connection.execute(
+        "SELECT (SELECT min(received_at) FROM deliveries WHERE status = 'pending'), "
+        "(SELECT position FROM log_head), "
+        "(SELECT count(*) FROM deadlines WHERE due_at <= %(now)s), "
+        "(SELECT min(due_at) FROM deadlines WHERE due_at <= %(now)s), "
+        "(SELECT count(*) FROM alerts WHERE state <> 'resolved'), "
+        "(SELECT count(*) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
+        "(SELECT count(*) FROM outbox WHERE given_up_at IS NOT NULL)",
+        {"now": now},
+    ).fetchone()
+    assert row is not None
+    pending_since, head, due, due_since, alerts, unsent, given_up = row
+    yield _one(
+        "journey_inbox_oldest_pending_seconds",
+        "How long the oldest pending delivery of the inbox waits; 0 when none does.",
+        _seconds(pending_since, now),
+    )
+    yield _one("journey_log_position", "Touchpoints recorded.", head)
+    projected = projected_up_to(connection)
+    yield _one("journey_projections_position", "Up to where the views have read.", projected)
+    yield _one(
+        "journey_projections_lag_touchpoints",
+        "Touchpoints that the views have not read yet.",
+        max(0, head - projected),
+    )
+    yield _one("journey_deadlines_due", "Deadlines that passed and wait for the sweeper.", due)
+    yield _one(
+        "journey_deadlines_overdue_seconds",
+        "How long the oldest of those is due; 0 when none is.",
+        _seconds(due_since, now),
+    )
+    yield _one("journey_alerts_unresolved", "Alerts that are open or acknowledged.", alerts)
+    yield Gauge(
+        "journey_messages",
+        "Messages about alerts that are not sent: they wait, or were given up.",
+        [({"state": "waiting"}, unsent), ({"state": "given_up"}, given_up)],
+    )
+
+
+def _of_feeds(installation: Installation, connection: Connection, now: datetime) -> Iterator[Gauge]:
+    from consumers.kafka_stream.lag import feed_lags
+
+    feeds = feed_lags(installation.cluster, connection)
+    yield Gauge(
+        "journey_published_position",
+        "Up to where a log is published to its topic.",
+        [({"topic": each.topic}, each.position) for each in feeds],
+    )
+    yield Gauge(
+        "journey_publish_lag_positions",
+        "Positions of a log that its topic does not hold yet.",
+        [({"topic": each.topic}, each.lag_positions) for each in feeds],
+    )
+    yield Gauge(
+        "journey_publish_lag_seconds",
+        "How long what is published next has been recorded; 0 when all is published.",
+        [({"topic": each.topic}, _seconds(each.since, now)) for each in feeds],
+    )
+
+
+def _of_groups(installation: Installation, now: datetime) -> Iterator[Gauge]:
+    lag = installation.lag_watch.now()
+    yield _one("journey_kafka_up", "Whether Kafka tells us how far we are.", lag.problem is None)
+    yield Gauge(
+        "journey_kafka_lag_records",
+        "Records of a partition that a consumer group has not handled.",
+        [
+            (
+                {"group": group.group, "topic": each.topic, "partition": str(each.partition)},
+                each.lag_records,
+            )
+            for group in lag.groups
+            for each in group.partitions
+        ],
+    )
+    yield Gauge(
+        "journey_kafka_oldest_unhandled_seconds",
+        "How long the oldest record that a consumer group has not handled waits; 0 when none does.",
+        [({"group": group.group}, _seconds(group.oldest_at, now)) for group in lag.groups],
+    )
+
+
+def _one(name: str, meaning: str, value: float) -> Gauge:
+    return Gauge(name, meaning, [({}, float(value))])
+
+
+def _seconds(since: datetime | None, now: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (now - since).total_seconds())
+
+
+__all__ = ["Gauge", "exposition", "metrics"]
