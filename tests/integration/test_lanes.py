@@ -1,0 +1,342 @@
+"""Projecting by lanes: several processes at once make what one makes, and none folds twice."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import UUID
+
+import pytest
+
+from journey.database import Database
+from journey.errors import DatabaseUnavailable
+from journey.journey_log import JourneyLog
+from projections.positions import Positions, lane_of, positions_of
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from schemas.identifiers import PersonKey
+from schemas.statement import Statement
+from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
+from tests.support.processes import until
+from tests.support.truth import LONG_AGO, a_chance, one, rows, views
+
+MEANING = the_meaning()
+KINDS = ("stage_changed", "message_sent", "message_received", "interview_held", "rejection_sent")
+
+
+def positions(database: Database) -> Positions:
+    with database.transaction() as connection:
+        return positions_of(connection)
+
+
+def head(database: Database) -> int:
+    return one(database, "SELECT position FROM log_head")
+
+
+def assert_as_rebuilt(database: Database) -> None:
+    """Every row of every view is there, and is what a rebuild makes."""
+    assert set(positions(database).lanes) == {head(database)}
+    live = views(database)
+    rebuilt = rebuild(database, MEANING, LONG_AGO)
+    assert rebuilt.differences == dict.fromkeys(rebuilt.differences, 0)
+    assert views(database) == live
+
+
+def about(rng: random.Random, people: int) -> Statement:
+    """Something about one of them: late or not, and now and then that two are one."""
+    person = rng.randrange(people)
+    if rng.random() < 0.04:
+        other = (PersonKey("greenhouse:candidate", str(rng.randrange(people))),)
+        return statement("message_sent", person=str(person), application=None, same_as=other)
+    at = hours(rng.randrange(2000))
+    return statement(rng.choice(KINDS), at, person=str(person), application=f"{person}a")
+
+
+def tell(log: JourneyLog, rng: random.Random, count: int, people: int = 60) -> None:
+    """So many statements, in batches of a few, with people told apart again between."""
+    told: list[UUID] = []
+    while count > 0:
+        size = rng.randrange(1, 8)
+        count -= size
+        said = [about(rng, people) for _ in range(size)]
+        told += log.put_statements(said).candidates
+        if rng.random() < 0.05:
+            with log.database.transaction() as connection:
+                log.unmerge(rng.choice(told), connection, by=str(count))
+
+
+def begun(log: JourneyLog, lanes: int) -> Runner:
+    """A runner that has projected something: what is done once in the life of a tenant is done."""
+    runner = Runner(log.database, MEANING, lanes=lanes)
+    runner.settle()
+    log.put_statements([statement("application_submitted", T0, person="0")])
+    runner.catch_up()
+    return runner
+
+
+def in_lane(log: JourneyLog, lane: int, of: int) -> Iterator[tuple[str, UUID]]:
+    """People of one lane, each having applied: (person, candidate)."""
+    for number in range(1000):
+        said = [
+            statement("application_submitted", T0, person=f"p{number}", application=f"{number}")
+        ]
+        candidate_id = log.put_statements(said).candidates[0]
+        if lane_of(candidate_id, of) == lane:
+            yield f"p{number}", candidate_id
+
+
+def only(*lanes: int):
+    """These lanes, however many there are."""
+    return lambda of: [lane for lane in lanes if lane < of]
+
+
+@contextmanager
+def projecting(database: Database, count: int, lanes: int, page: int = 50) -> Iterator[None]:
+    """So many runners at work, each on connections of its own."""
+    stop = threading.Event()
+    failed: list[BaseException] = []
+    owns = [Database(database.url, database.schema, pool_size=2) for _ in range(count)]
+
+    def run(own: Database) -> None:
+        try:
+            Runner(own, MEANING, page=page, lanes=lanes).run(stop)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(own,)) for own in owns]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        for own in owns:
+            own.close()
+    assert not failed, failed
+
+
+class Stalling(Runner):
+    """A runner that stops in the middle of a step until it is let go on."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.is_in_step, self.may_go_on = threading.Event(), threading.Event()
+
+    def _write(self, connection, changes) -> None:
+        self.is_in_step.set()
+        assert self.may_go_on.wait(30)
+        super()._write(connection, changes)
+
+
+@contextmanager
+def stalled(runner: Stalling) -> Iterator[threading.Thread]:
+    """The runner in the middle of a step."""
+
+    def step() -> None:
+        # Its connection may have been cut meanwhile.
+        with suppress(DatabaseUnavailable):
+            runner.step()
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    try:
+        assert runner.is_in_step.wait(30)
+        yield thread
+    finally:
+        runner.may_go_on.set()
+        thread.join(30)
+
+
+# --- side by side ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "lanes"), [(2, 3), (4, 12)])
+def test_several_at_once_make_what_a_rebuild_makes(
+    database: Database, count: int, lanes: int
+) -> None:
+    """While people are told of late, merged and told apart again, across lanes."""
+    rng, _ = a_chance()
+    log = a_log(database)
+    with projecting(database, count, lanes):
+        tell(log, rng, 600)
+        until(lambda: positions(database).least == head(database), "all is projected")
+    assert len(positions(database).lanes) == lanes
+    assert_as_rebuilt(database)
+
+
+def test_a_backlog_is_shared(database: Database) -> None:
+    """What waits is folded by several at once, each with lanes of its own."""
+    log, rng = a_log(database), random.Random(5)
+    runner = begun(log, lanes=4)
+    tell(log, rng, 1_500, people=300)
+    runner.step(lanes=only())  # who was merged is taken in before anything is held
+    first, second = (Stalling(database, MEANING) for _ in range(2))
+    with stalled(first), stalled(second):
+        # Both are in the middle of a step now, and a third finds more to do.
+        assert runner.step().moved
+    runner.catch_up()
+    assert_as_rebuilt(database)
+
+
+def test_a_lane_in_hand_holds_up_no_other(database: Database) -> None:
+    """While one process is stuck in a lane, the others are projected to the end."""
+    log, rng = a_log(database), random.Random(6)
+    runner = begun(log, lanes=3)
+    tell(log, rng, 200)
+    runner.step(lanes=only())
+    with stalled(Stalling(database, MEANING, lanes_of_mine=only(1))):
+        while runner.step().moved:
+            pass
+        assert positions(database).lanes == (head(database), 1, head(database))
+        assert runner.step().others
+    runner.catch_up()
+    assert_as_rebuilt(database)
+
+
+# --- the fence ------------------------------------------------------------------------------
+
+
+def test_two_that_believe_a_lane_is_theirs_take_turns(database: Database) -> None:
+    """As in a rebalance: the second finds the lane moved and repeats nothing."""
+    log = a_log(database)
+    log.put_statements([statement("stage_changed", hours(n)) for n in range(20)])
+    first, second = (Runner(database, MEANING, page=3, lanes=4) for _ in range(2))
+    first.settle()
+    while first.step().moved or second.step().moved:
+        pass
+    assert rows(database, "SELECT touchpoints FROM applications") == [(20,)]
+    assert rows(database, "SELECT touchpoints FROM feeds") == [(20,)]
+
+
+def test_who_was_given_up_for_dead_writes_nothing_more(database: Database) -> None:
+    """Its connection ended in the middle of a step, another took its lanes; then it goes on."""
+    log, rng = a_log(database), random.Random(7)
+    other = begun(log, lanes=3)
+    tell(log, rng, 120)
+    other.step(lanes=only())
+    zombie = Stalling(Database(database.url, database.schema), MEANING)
+    with stalled(zombie) as thread:
+        assert other.step().others
+        ended = rows(
+            database,
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+            "AND granted AND objid = hashtext(%s)::bigint & 4294967295",
+            database.schema,
+        )
+        assert ended == [(True,)]
+        other.catch_up()
+        done = views(database)
+        zombie.may_go_on.set()
+        thread.join(30)
+        assert views(database) == done
+    zombie.database.close()
+    assert_as_rebuilt(database)
+
+
+# --- all lanes at once ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", ["survivor", "absorbed"])
+def test_two_become_one_whose_lanes_are_apart(database: Database, ahead: str) -> None:
+    """Nothing is counted twice or left out, whichever of the two lanes is further on."""
+    log = a_log(database)
+    runner = Runner(database, MEANING, lanes=2)
+    runner.settle()
+    survivor, _ = next(in_lane(log, 0, 2))
+    absorbed, _ = next(in_lane(log, 1, 2))
+    runner.catch_up()
+    for person in (survivor, absorbed):
+        log.put_statements(
+            [statement("stage_changed", days(n), person=person, application=person) for n in (1, 2)]
+        )
+    runner.step(lanes=only(0 if ahead == "survivor" else 1))
+    apart = positions(database).lanes
+    same = (PersonKey("greenhouse:candidate", absorbed),)
+    log.put_statements(
+        [statement("message_sent", days(3), person=survivor, application=None, same_as=same)]
+    )
+    # Who belongs together is taken in, and nobody moves.
+    runner.step(lanes=only())
+    assert positions(database).lanes == apart
+    assert positions(database).members == head(database)
+    runner.catch_up()
+    assert rows(database, "SELECT touchpoints FROM feeds WHERE source = 'greenhouse'") == rows(
+        database,
+        "SELECT count(*) FROM journey_events WHERE convert_from(state, 'UTF8')::jsonb->>'source' "
+        "= 'greenhouse'",
+    )
+    assert_as_rebuilt(database)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 4), (4, 1), (3, 5)])
+def test_the_number_of_lanes_may_change(database: Database, before: int, after: int) -> None:
+    """Between two starts, with lanes left where they happened to be."""
+    log, rng = a_log(database), random.Random(8)
+    runner = Runner(database, MEANING, page=20, lanes=before)
+    runner.settle()
+    tell(log, rng, 150)
+    for lane in (0, 0, 2, 1):
+        runner.step(lanes=only(lane))
+    Runner(database, MEANING, lanes=after).settle()
+    assert len(positions(database).lanes) == after
+    tell(log, rng, 150)
+    runner.catch_up()  # it takes the lanes as they are
+    assert len(positions(database).lanes) == after
+    assert_as_rebuilt(database)
+
+
+def test_the_number_of_lanes_changes_under_running_processes(database: Database) -> None:
+    """The last one to start decides, and those that run go on with its lanes."""
+    rng, _ = a_chance()
+    log = a_log(database)
+    with projecting(database, 2, 2):
+        tell(log, rng, 150)
+        with projecting(database, 1, 5):
+            until(lambda: len(positions(database).lanes) == 5, "there are five lanes")
+            tell(log, rng, 150)
+        tell(log, rng, 50)
+        until(lambda: positions(database).least == head(database), "all is projected")
+    assert len(positions(database).lanes) == 5
+    assert_as_rebuilt(database)
+
+
+# --- a rebuild ------------------------------------------------------------------------------
+
+
+def test_a_rebuild_compares_each_lane_where_it_is(database: Database) -> None:
+    """Lanes that moved on during it, unevenly and past a merge, differ in nothing."""
+    log, rng = a_log(database), random.Random(9)
+    runner = Runner(database, MEANING, page=40, lanes=3)
+    runner.settle()
+    tell(log, rng, 200)
+    runner.catch_up()
+
+    def meanwhile(done: int, total: int) -> None:
+        if done == 0:
+            tell(log, rng, 100)
+            for lane in (0, 2, 2, 2, 2):
+                runner.step(lanes=only(lane))
+
+    rebuilt = rebuild(database, MEANING, LONG_AGO, progress=meanwhile)
+    assert rebuilt.differences == dict.fromkeys(rebuilt.differences, 0)
+    assert positions(database) == Positions((head(database),) * 3, head(database))
+    tell(log, rng, 50)
+    runner.catch_up()
+    assert_as_rebuilt(database)
+
+
+def test_rebuilds_beside_running_lanes(database: Database) -> None:
+    """Live processes wait for the swap and go on where it left them."""
+    rng, _ = a_chance()
+    log = a_log(database)
+    with projecting(database, 2, 4):
+        for _ in range(3):
+            tell(log, rng, 100)
+            rebuild(database, MEANING, LONG_AGO)
+        tell(log, rng, 50)
+        until(lambda: positions(database).least == head(database), "all is projected")
+    assert_as_rebuilt(database)
