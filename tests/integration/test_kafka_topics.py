@@ -36,6 +36,7 @@ from schemas.identifiers import DeliveryId
 from tests.support.installations import environment_for
 from tests.support.kafka_broker import Broker, kafka_environment
 
+CHECKS = ("kafka", "kafka broker", "kafka topics")
 NAMES = ["deliveries", "touchpoints", "alerts", "dead-letters"]
 
 
@@ -153,10 +154,11 @@ def test_topics_are_listed_with_what_they_carry(
 
 
 def checks(database: Database, home: Path, more: dict[str, str]) -> dict[str, Check]:
-    """What the doctor says about Kafka."""
+    """What the doctor says about client, broker and topics."""
     settings = Settings.from_environment(environment_for(database, home) | more)
     with Installation(settings, environment={}) as engine:
-        return {each.check: each for each in examine(engine) if each.check.startswith("kafka")}
+        found = {each.check: each for each in examine(engine)}
+    return {name: found[name] for name in CHECKS if name in found}
 
 
 def test_the_doctor_looks_at_broker_and_topics(
