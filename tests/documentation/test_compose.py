@@ -14,10 +14,15 @@ import yaml
 from consumers.processes import PROCESSES
 from consumers.settings import SETTINGS
 from tests.documentation.blocks import ROOT, environment_of, own_folder
+from tests.support.kafka_broker import artifacts
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+BUILT = {name: service for name, service in SERVICES.items() if "build" in service}
+OURS = {name: service for name, service in BUILT.items() if name != "topics"}
+"""The processes, without what makes the topics and ends."""
+KAFKA = {name for name in OURS if "kafka-lag" in str(OURS[name]["healthcheck"])}
+"""Those whose check needs a broker: the compose rehearsal runs it."""
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -42,7 +47,26 @@ def doctored() -> str:
 def test_there_is_a_service_for_every_process() -> None:
     """A process that nobody starts would be missed on the first alert."""
     assert set(OURS) == set(PROCESSES)
-    assert set(SERVICES) - set(OURS) == {"postgres"}
+    assert set(SERVICES) - set(OURS) == {"postgres", "kafka", "topics"}
+
+
+def test_the_topics_are_made_before_anything_starts(tmp_path: Path) -> None:
+    """By a command that is safe to repeat, once the broker is well."""
+    service = SERVICES["topics"]
+    assert service["command"] == ["kafka", "init"]
+    assert service["depends_on"]["kafka"]["condition"] == "service_healthy"
+    assert shell("journey kafka init --help", tmp_path).returncode == 0
+    for each in OURS.values():
+        assert each["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+
+
+def test_the_broker_is_the_one_of_the_tests() -> None:
+    """In one version, and under the name that the processes are given."""
+    kafka = SERVICES["kafka"]
+    assert kafka["image"] == f"apache/kafka:{artifacts.version()}"
+    address = BUILT["topics"]["environment"]["JOURNEY_KAFKA"]
+    assert kafka["environment"]["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{address}"
+    assert kafka["volumes"] == [f"kafka:{kafka['environment']['KAFKA_LOG_DIRS']}"]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -54,17 +78,17 @@ def test_the_command_of_a_service_is_one(name: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr.decode()
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", BUILT)
 def test_the_environment_of_a_service_are_settings(name: str) -> None:
     """A misspelt variable would be ignored in silence."""
     known = {setting.name for setting in SETTINGS}
-    environment = OURS[name]["environment"]
+    environment = BUILT[name]["environment"]
     assert set(environment) <= known
     for secret in ("JOURNEY_MASTER_KEY", "JOURNEY_DATABASE_URL"):
         assert ":?" in environment[secret], f"{secret} must be asked for"
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "topics"])
 def test_a_service_has_a_health_check_and_waits_for_the_database(name: str) -> None:
     """Nothing starts before the database answers, and an engine can see who is well."""
     service = SERVICES[name]
@@ -73,7 +97,7 @@ def test_a_service_has_a_health_check_and_waits_for_the_database(name: str) -> N
         assert service["depends_on"]["postgres"]["condition"] == "service_healthy"
 
 
-@pytest.mark.parametrize("name", sorted(set(OURS) - {"receiver"}))
+@pytest.mark.parametrize("name", sorted(set(OURS) - {"receiver"} - KAFKA))
 def test_a_health_check_asks_for_a_check_that_exists(name: str, doctored: str) -> None:
     """It passes on a new installation; a renamed check of the doctor would fail it for ever."""
     kind, command = OURS[name]["healthcheck"]["test"]
@@ -85,7 +109,8 @@ def test_a_health_check_asks_for_a_check_that_exists(name: str, doctored: str) -
 
 def test_images_are_pinned() -> None:
     """Nothing is `latest`."""
-    images = [SERVICES["postgres"]["image"], *re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)]
+    images = [SERVICES[name]["image"] for name in ("postgres", "kafka")]
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     for image in images:
         assert re.search(r":\d+\.\d+", image), image
 
