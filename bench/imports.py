@@ -6,7 +6,6 @@ Each contender reads in a process of its own, so that peaks of memory are its ow
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.append import Fixed, _copy, _rows
-from bench.harness import NOW, Figure, in_turn, seconds, tenant
+from bench.harness import NOW, Figure, in_turn, peak_mb, seconds, tenant
 from bench.logs import MAP, write_csv, write_xes
 from consumers.imports.formats import open_log
 from consumers.imports.history import Importer, aside_of
@@ -133,5 +132,4 @@ def _pm4py(path: Path) -> tuple[int, float]:
 
 if __name__ == "__main__":
     events, taken = {"ours": _ours, "pm4py": _pm4py}[sys.argv[1]](Path(sys.argv[2]))
-    peak_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    print(json.dumps({"events": events, "seconds": taken, "peak_mb": peak_mb}))
+    print(json.dumps({"events": events, "seconds": taken, "peak_mb": round(peak_mb())}))
