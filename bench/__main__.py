@@ -7,7 +7,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import append, exports, imports, ingest, measures, projections, reads, webhook
+from bench import (
+    append,
+    exports,
+    imports,
+    ingest,
+    kafka_publish,
+    measures,
+    projections,
+    reads,
+    webhook,
+)
 from bench.harness import Figure, server
 
 Run = Callable[..., Iterator[Figure]]
@@ -27,6 +37,8 @@ FIGURES: dict[str, Run] = {
     "export_parquet": exports.run_parquet,
     "export_ocel": exports.run_ocel,
     "dfg": measures.run,
+    "project_two": projections.run_two,
+    "kafka_publish": kafka_publish.run,
     "growth": projections.run_growth,
 }
 """Name → what measures it; two names of one measurement share its run."""

@@ -1,4 +1,4 @@
-"""`rebuild_vs_runner`, `rebuild_vs_scan`, `live_vs_runner`, and how the cost grows with the log."""
+"""`rebuild_vs_runner`, `rebuild_vs_scan`, `live_vs_runner`, `project_two`, growth with the log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from typing import Any
+
+import psutil
 
 from bench.data import journeys
 from bench.harness import NOW, Figure, in_turn, meaning, seconds, tenant
@@ -78,6 +81,53 @@ def run_live(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
     )  # fmt: skip
 
 
+def run_two(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
+    """Two processes with four lanes beside one process with one; what the machine did meanwhile."""
+    busy: dict[int, tuple[float, ...]] = {}
+
+    def rate(processes: int, lanes: int) -> float:
+        _forget(database)
+        Runner(database, meaning(), lanes=lanes).settle()
+        with ExitStack() as started:
+            running = [started.enter_context(_projector(database)) for _ in range(processes)]
+            for each in running:
+                each.stdout.readline()
+            before = psutil.cpu_times()
+            begun = time.perf_counter()
+            for each in running:
+                each.stdin.write("go\n")
+                each.stdin.flush()
+            own = [float(each.stdout.readline()) for each in running]
+            taken = time.perf_counter() - begun
+        after = psutil.cpu_times()
+        spent = after.user + after.system - before.user - before.system
+        busy[processes] = (round(sum(own) / taken, 2), round((spent - sum(own)) / taken, 2))
+        return size / taken
+
+    with tenant(url) as database:
+        fill(database, journeys(size, size // 20, seed))
+        two, one, lanes = in_turn(lambda: rate(2, 4), lambda: rate(1, 1), lambda: rate(1, 4))
+    yield Figure(
+        "project_two", round(two), "touchpoints/s", size, seed,
+        "one process, one lane", round(one), round(two / one, 2),
+        more={
+            "lanes": 4, "one_process_four_lanes": round(lanes), "cores": psutil.cpu_count(),
+            "two_cores_ours": busy[2][0], "two_cores_rest": busy[2][1],
+            "one_cores_ours": busy[1][0], "one_cores_rest": busy[1][1],
+        },
+    )  # fmt: skip
+
+
+def _projector(database: Database) -> subprocess.Popen[str]:
+    """A process that catches up when it is told to, and says the seconds of CPU that took."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.projections", database.url, database.schema, "project"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 def run_growth(url: str, size: int = 1_000_000, seed: int = 1) -> Iterator[Figure]:
     """The cost of append and live projection as the log grows; no bar."""
     more = max(1_000, size // 50)
@@ -101,22 +151,34 @@ def _forget(database: Database) -> None:
     with database.connect() as connection:
         connection.execute(f"TRUNCATE {', '.join(TABLES)}".encode())
         connection.execute(
-            "UPDATE projection_tracking SET notification_id = 0 "
-            "WHERE application_name = 'projections'"
+            "DELETE FROM projection_tracking WHERE application_name <> '__migration__'"
         )
         connection.commit()
 
 
 def main() -> None:
-    """One rebuild, for the process that measures its memory."""
+    """One rebuild, for the process that measures its memory; or one catching up, of `project`."""
     import resource
 
     database = Database(sys.argv[1], sys.argv[2])
+    if "project" in sys.argv[3:]:
+        _project(database)
+        return
     started = time.perf_counter()
     done = rebuild(database, meaning(), NOW)
     taken = time.perf_counter() - started
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"touchpoints": done.touchpoints, "seconds": taken, "peak_mb": peak_mb}))
+
+
+def _project(database: Database) -> None:
+    runner = Runner(database, meaning())
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begun = time.process_time()
+    runner.catch_up()
+    print(time.process_time() - begun, flush=True)
+    database.close()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from consumers.kafka_stream.cluster import Cluster
     from consumers.kafka_stream.ingest import KafkaIngest
     from consumers.kafka_stream.lag import LagWatch
+    from consumers.kafka_stream.lanes import KafkaProject
     from consumers.kafka_stream.publish import Publisher
     from consumers.pollers.poll import Polls
     from consumers.repair import Repair
@@ -227,6 +228,15 @@ class Installation:
         from projections.runner import Runner
 
         return Runner(self.database, self.meaning, lanes=self.settings.project_lanes)
+
+    @cached_property
+    def project_process(self) -> Runner | KafkaProject:
+        """What `journey run project` runs: all lanes, or those a consumer group gives it."""
+        if not self.settings.kafka or self.settings.project_lanes == 1:
+            return self.runner
+        from consumers.kafka_stream.lanes import KafkaProject
+
+        return KafkaProject(self.runner, self.cluster)
 
     @cached_property
     def sweeper(self) -> Sweeper:

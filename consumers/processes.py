@@ -105,7 +105,7 @@ def _job(installation: Installation, name: str) -> Callable[[threading.Event], N
         case "ingest":
             return installation.ingest_process.run
         case "project":
-            return installation.runner.run
+            return installation.project_process.run
         case "sweep":
             return installation.sweeper.run
         case "notify":

@@ -34,6 +34,7 @@ MOST_LANES = 256
 LANE = "get_byte(uuid_send({journey}), 15) %% {lanes}"
 """SQL of `lane_of`."""
 
+_OURS = f"(starts_with(application_name, '{TRACKED}') OR application_name = '{MEMBERS}')"
 _LANES_LOCK = 0x6C616E65
 
 
@@ -121,7 +122,7 @@ class ViewTracking(PostgresTrackingRecorder):
         rows = connection.execute(
             self._sql(
                 "SELECT application_name, notification_id FROM {} "
-                "WHERE application_name <> '__migration__' ORDER BY application_name FOR UPDATE"
+                f"WHERE {_OURS} ORDER BY application_name FOR UPDATE"
             )
         ).fetchall()
         return _positions(rows)
@@ -182,10 +183,7 @@ class ViewTracking(PostgresTrackingRecorder):
         if lanes > 1:
             rows[MEMBERS] = members
         connection.execute(
-            self._sql(
-                "DELETE FROM {} WHERE application_name <> ALL(%s) "
-                "AND application_name <> '__migration__'"
-            ),
+            self._sql(f"DELETE FROM {{}} WHERE application_name <> ALL(%s) AND {_OURS}"),
             [list(rows)],
         )
         connection.execute(
@@ -221,10 +219,9 @@ def positions_of(connection: Connection) -> Positions:
 
 def _positions(rows: Sequence[tuple]) -> Positions:  # type: ignore[type-arg]
     told = {row[0]: int(row[1]) for row in rows}
-    members = told.pop(MEMBERS, 0)
-    told.pop("__migration__", None)
-    lanes = tuple(told[lane_name(lane, len(told))] for lane in range(len(told)))
-    return Positions(lanes, members)
+    of = sum(name.startswith(TRACKED) for name in told)
+    lanes = tuple(told[lane_name(lane, of)] for lane in range(of))
+    return Positions(lanes, told.get(MEMBERS, 0))
 
 
 __all__ = [

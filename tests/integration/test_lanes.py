@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from uuid import UUID
 
 import pytest
@@ -13,58 +13,23 @@ import pytest
 from journey.database import Database
 from journey.errors import DatabaseUnavailable
 from journey.journey_log import JourneyLog
-from projections.positions import Positions, lane_of, positions_of
+from projections.positions import Positions, lane_of
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.identifiers import PersonKey
-from schemas.statement import Statement
-from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
+from tests.support.builders import T0, a_log, days, hours, statement
+from tests.support.lanes import (
+    MEANING,
+    InHand,
+    a_runner,
+    assert_as_rebuilt,
+    head,
+    positions,
+    running,
+    tell,
+)
 from tests.support.processes import until
-from tests.support.truth import LONG_AGO, a_chance, one, rows, views
-
-MEANING = the_meaning()
-KINDS = ("stage_changed", "message_sent", "message_received", "interview_held", "rejection_sent")
-
-
-def positions(database: Database) -> Positions:
-    with database.transaction() as connection:
-        return positions_of(connection)
-
-
-def head(database: Database) -> int:
-    return one(database, "SELECT position FROM log_head")
-
-
-def assert_as_rebuilt(database: Database) -> None:
-    """Every row of every view is there, and is what a rebuild makes."""
-    assert set(positions(database).lanes) == {head(database)}
-    live = views(database)
-    rebuilt = rebuild(database, MEANING, LONG_AGO)
-    assert rebuilt.differences == dict.fromkeys(rebuilt.differences, 0)
-    assert views(database) == live
-
-
-def about(rng: random.Random, people: int) -> Statement:
-    """Something about one of them: late or not, and now and then that two are one."""
-    person = rng.randrange(people)
-    if rng.random() < 0.04:
-        other = (PersonKey("greenhouse:candidate", str(rng.randrange(people))),)
-        return statement("message_sent", person=str(person), application=None, same_as=other)
-    at = hours(rng.randrange(2000))
-    return statement(rng.choice(KINDS), at, person=str(person), application=f"{person}a")
-
-
-def tell(log: JourneyLog, rng: random.Random, count: int, people: int = 60) -> None:
-    """So many statements, in batches of a few, with people told apart again between."""
-    told: list[UUID] = []
-    while count > 0:
-        size = rng.randrange(1, 8)
-        count -= size
-        said = [about(rng, people) for _ in range(size)]
-        told += log.put_statements(said).candidates
-        if rng.random() < 0.05:
-            with log.database.transaction() as connection:
-                log.unmerge(rng.choice(told), connection, by=str(count))
+from tests.support.truth import LONG_AGO, a_chance, rows, views
 
 
 def begun(log: JourneyLog, lanes: int) -> Runner:
@@ -93,30 +58,15 @@ def only(*lanes: int):
 
 
 @contextmanager
-def projecting(database: Database, count: int, lanes: int, page: int = 50) -> Iterator[None]:
-    """So many runners at work, each on connections of its own."""
-    stop = threading.Event()
-    failed: list[BaseException] = []
-    owns = [Database(database.url, database.schema, pool_size=2) for _ in range(count)]
-
-    def run(own: Database) -> None:
-        try:
-            Runner(own, MEANING, page=page, lanes=lanes).run(stop)
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(own,)) for own in owns]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(30)
-        for own in owns:
-            own.close()
-    assert not failed, failed
+def projecting(database: Database, count: int, lanes: int) -> Iterator[InHand]:
+    """So many runners at work, each on connections of its own; no lane is folded by two at once."""
+    in_hand = InHand()
+    with ExitStack() as started:
+        for number in range(count):
+            runner = started.enter_context(a_runner(database, page=50, lanes=lanes))
+            started.enter_context(running(in_hand.watch(runner, str(number))))
+        yield in_hand
+    assert in_hand.doubled == set()
 
 
 class Stalling(Runner):
