@@ -13,6 +13,7 @@ may go away and come back: it waits, says so once, and resumes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _PATIENT_SECONDS = 3.0
 """Acknowledgements that take longer are told of."""
 
+_REMEMBERED_KEYS = 20_000
 _FOR_EVER_MS = 2**31 - 1
 
 
@@ -105,6 +107,7 @@ class Publisher:
         self._page = page
         self._topic = cluster.topic(feed.topic.name)
         self._producer: KafkaProducer | None = None
+        self._partition_of: Callable[[bytes | None], int] = _partitioner(1)
         self._told: str | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -209,7 +212,8 @@ class Publisher:
         try:
             for row in rows:
                 key, value, headers = record(row)
-                producer.send(topic, value, key, headers).add_errback(refuse, row[0])
+                place = self._partition_of(key)
+                producer.send(topic, value, key, headers, place).add_errback(refuse, row[0])
             acknowledged = self._acknowledged(producer, stop)
         except KafkaError as error:
             refused.append((row[0], error))
@@ -249,6 +253,7 @@ class Publisher:
         if self._producer is None:
             # It never gives a record up: the one behind it would be written before it.
             self._producer = self._cluster.producer(delivery_timeout_ms=_FOR_EVER_MS)
+            self._partition_of = _partitioner(len(self._producer.partitions_for(self._topic)))
         return self._producer
 
     def _let_go(self) -> None:
@@ -266,6 +271,17 @@ class Publisher:
         if self._told is not None:
             log.info("publishing resumes", process=self._feed.name)
             self._told = None
+
+
+def _partitioner(partitions: int) -> Callable[[bytes | None], int]:
+    """Key → partition, as every client of Kafka has it, remembered: it is a slow sum in Python."""
+    from kafka.partitioner.default import murmur2
+
+    @functools.lru_cache(_REMEMBERED_KEYS)
+    def partition_of(key: bytes | None) -> int:
+        return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+    return partition_of
 
 
 def _end(producer: KafkaProducer) -> None:

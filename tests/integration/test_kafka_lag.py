@@ -67,11 +67,11 @@ def handle(cluster: Cluster, partition: int, up_to: int) -> None:
         try:
             with cluster.admin() as admin:
                 offset = OffsetAndMetadata(up_to, "", -1)
-                admin.alter_group_offsets(cluster.group("ingest"), {place: offset})
+                found = admin.alter_group_offsets(cluster.group("ingest"), {place: offset})
         except CoordinatorNotAvailableError:
             # The first group of a broker makes it create its topic of offsets.
             return False
-        return True
+        return found[place].errno == 0
 
     until(committed, "the offset is committed")
 
