@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from bench import (
     append,
+    delivery_to_view,
     exports,
     imports,
     ingest,
@@ -39,6 +40,7 @@ FIGURES: dict[str, Run] = {
     "dfg": measures.run,
     "project_two": projections.run_two,
     "kafka_publish": kafka_publish.run,
+    "delivery_to_view": delivery_to_view.run,
     "growth": projections.run_growth,
 }
 """Name → what measures it; two names of one measurement share its run."""
