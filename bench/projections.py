@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from typing import Any
 
@@ -82,8 +82,8 @@ def run_live(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
 
 
 def run_two(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
-    """Two processes with four lanes beside one process with one; what the machine did meanwhile."""
-    busy: dict[int, tuple[float, ...]] = {}
+    """Two processes with four lanes beside one with one lane, and how many cores each part had."""
+    cores: dict[str, float] = {}
 
     def rate(processes: int, lanes: int) -> float:
         _forget(database)
@@ -91,17 +91,20 @@ def run_two(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
         with ExitStack() as started:
             running = [started.enter_context(_projector(database)) for _ in range(processes)]
             for each in running:
-                each.stdout.readline()
-            before = psutil.cpu_times()
-            begun = time.perf_counter()
+                _said(each)
+            server_before, begun = _server_seconds(database), time.perf_counter()
             for each in running:
+                assert each.stdin is not None
                 each.stdin.write("go\n")
                 each.stdin.flush()
-            own = [float(each.stdout.readline()) for each in running]
+            own = [float(_said(each)) for each in running]
             taken = time.perf_counter() - begun
-        after = psutil.cpu_times()
-        spent = after.user + after.system - before.user - before.system
-        busy[processes] = (round(sum(own) / taken, 2), round((spent - sum(own)) / taken, 2))
+            server = _server_seconds(database) - server_before
+        name = f"cores_{processes}_processes_{lanes}_lanes"
+        cores[f"{name}_ours"], cores[f"{name}_server"] = (
+            round(sum(own) / taken, 2),
+            round(server / taken, 2),
+        )
         return size / taken
 
     with tenant(url) as database:
@@ -111,11 +114,26 @@ def run_two(url: str, size: int = 200_000, seed: int = 1) -> Iterator[Figure]:
         "project_two", round(two), "touchpoints/s", size, seed,
         "one process, one lane", round(one), round(two / one, 2),
         more={
-            "lanes": 4, "one_process_four_lanes": round(lanes), "cores": psutil.cpu_count(),
-            "two_cores_ours": busy[2][0], "two_cores_rest": busy[2][1],
-            "one_cores_ours": busy[1][0], "one_cores_rest": busy[1][1],
+            "one_process_four_lanes": round(lanes), "cores": psutil.cpu_count(), **cores,
         },
     )  # fmt: skip
+
+
+def _server_seconds(database: Database) -> float:
+    """The seconds of CPU that the database server has used, whoever it was for."""
+    with database.connect() as connection:
+        main = psutil.Process(connection.info.backend_pid).parent()
+        assert main is not None
+        spent = float(sum(main.cpu_times()[:4]))
+        for each in main.children():
+            with suppress(psutil.NoSuchProcess):
+                spent += sum(each.cpu_times()[:2])
+    return spent
+
+
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def _projector(database: Database) -> subprocess.Popen[str]:

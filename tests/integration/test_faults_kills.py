@@ -58,6 +58,31 @@ def live_a_little(chance: random.Random) -> None:
     time.sleep(chance.uniform(0, LONGEST_SECONDS))
 
 
+def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> None:
+    """Two share four lanes, one or the other is killed again and again: none folds twice."""
+    chance, seed = a_chance()
+    told = deliveries(MOST_DELIVERIES, seed)
+    with processes(database) as started, Sender(told, rate=200) as sender:
+        started.environment["JOURNEY_PROJECT_LANES"] = "4"
+        running = started.run_all(("receiver", "ingest"))
+        both = [started.run("project") for _ in range(2)]
+        sender.to(running["receiver"])
+        sender.has_sent(10)
+        for _ in range(KILLS // 2):
+            live_a_little(chance)
+            killed = chance.randrange(2)
+            both[killed].kill()
+            both[killed] = started.run("project")
+        sender.has_sent(50)
+        sender.stop()
+        caught_up(database, started)
+        for process in (*running.values(), *both):
+            assert process.end() == 0, process.tail
+    assert_each_once(database, sender.accepted, told)
+    assert_no_gaps(database)
+    assert_views_are_what_a_rebuild_makes(database)
+
+
 def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
     """Two ingest processes and two projectors share the work, one of each killed in the middle."""
     chance, seed = a_chance()
