@@ -14,7 +14,7 @@ from consumers import inbox
 from consumers.bootstrap import Installation
 from journey.database import Connection
 from journey.errors import DatabaseUnavailable
-from projections.positions import projected_up_to
+from projections.positions import positions_of
 
 Sample = tuple[Mapping[str, str], float]
 
@@ -95,12 +95,21 @@ def _of_database(connection: Connection, now: datetime) -> Iterator[Gauge]:
         _seconds(pending_since, now),
     )
     yield _one("journey_log_position", "Touchpoints recorded.", head)
-    projected = projected_up_to(connection)
+    positions = positions_of(connection)
+    projected = positions.least
     yield _one("journey_projections_position", "Up to where the views have read.", projected)
     yield _one(
         "journey_projections_lag_touchpoints",
         "Touchpoints that the views have not read yet.",
         max(0, head - projected),
+    )
+    yield Gauge(
+        "journey_projections_lane_lag_touchpoints",
+        "Positions of the log that a lane of the projections has not come to.",
+        [
+            ({"lane": str(lane)}, max(0, head - position))
+            for lane, position in enumerate(positions.lanes)
+        ],
     )
     yield _one("journey_deadlines_due", "Deadlines that passed and wait for the sweeper.", due)
     yield _one(

@@ -198,7 +198,8 @@ def look(cluster: Cluster, *, patience_seconds: float) -> tuple[GroupLag, ...]:
                 default=None,
             ),
         )
-        for group in sorted(starts)
+        # A group that only shares out work (`project`) commits nothing, and is behind elsewhere.
+        for group in sorted(starts) if starts[group]
     )  # fmt: skip
 
 
