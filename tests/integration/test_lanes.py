@@ -6,18 +6,22 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from consumers.bootstrap import Installation
+from consumers.health import examine
 from journey.database import Database
 from journey.errors import DatabaseUnavailable
 from journey.journey_log import JourneyLog
-from projections.positions import Positions, lane_of
+from projections.positions import LANE, Positions, lane_of
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.identifiers import PersonKey
 from tests.support.builders import T0, a_log, days, hours, statement
+from tests.support.installations import settings_for
 from tests.support.lanes import (
     MEANING,
     InHand,
@@ -99,6 +103,30 @@ def stalled(runner: Stalling) -> Iterator[threading.Thread]:
     finally:
         runner.may_go_on.set()
         thread.join(30)
+
+
+def test_the_server_tells_lanes_as_we_do(database: Database) -> None:
+    """By the last byte of a journey's id, for any number of lanes."""
+    ids = [UUID(int=random.Random(n).getrandbits(128)) for n in range(50)]
+    for of in (2, 12, 256):
+        query = f"SELECT id, {LANE.format(journey='id', lanes=of)} FROM unnest(%s::uuid[]) AS id"
+        assert rows(database, query, ids) == [(each, lane_of(each, of)) for each in ids]
+
+
+def test_how_far_behind_each_lane_is_told(database: Database, tmp_path: Path) -> None:
+    """The doctor says in how many lanes something waits, the status page how much in each."""
+    log = a_log(database)
+    begun(log, lanes=3).step()
+    tell(log, random.Random(10), 50)
+    Runner(database, MEANING).step(lanes=only(1))
+    with Installation(settings_for(database, tmp_path)) as engine:
+        assert engine.queries.position() == 1
+        waiting = head(database) - 1
+        status = engine._status()["projections"]
+        assert status["lag_by_lane"] == [waiting, 0, waiting]
+        assert status["lag_touchpoints"] == waiting
+        told = next(each for each in examine(engine) if each.check == "projections")
+    assert f"{waiting} touchpoints behind in 2 of 3 lanes" in told.found
 
 
 # --- side by side ---------------------------------------------------------------------------
