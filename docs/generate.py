@@ -453,7 +453,9 @@ def http_page() -> Iterator[str]:
         ],
     )
     yield "## Pages about the inside"
-    app = create_app(Database("", "journey"), Connections(), ALL_ADAPTERS, SystemClock())
+    app = create_app(
+        Database("", "journey"), Connections(), ALL_ADAPTERS, SystemClock(), metrics=str
+    )
     paths = app.openapi()["paths"]
     yield _table(
         ("address", "what it says"),

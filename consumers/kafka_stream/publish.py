@@ -42,7 +42,9 @@ PAGE = 5_000
 """Records sent before their acknowledgements are waited for: what is in memory, and what a
 restart may send again."""
 
-_LOCK = 0x70756200
+LOCK = 0x70756200
+"""The advisory lock of whoever publishes; the topic makes the second half of its key."""
+
 _STOP_CHECK_SECONDS = 0.25
 _STAND_BY_SECONDS = 1.0
 _RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -124,7 +126,11 @@ class Publisher:
                             position = self._begin(session)
                             failures = 0
                             self._publish(session, position, stop)
-                except (DatabaseUnavailable, psycopg.OperationalError) as error:
+                except (
+                    DatabaseUnavailable,
+                    psycopg.OperationalError,
+                    psycopg.InterfaceError,
+                ) as error:
                     self._wait("the database is away; publishing waits", _one_line(error))
                 except (KafkaUnavailable, _Lost) as error:
                     self._let_go()
@@ -144,7 +150,7 @@ class Publisher:
         while not stop.is_set():
             row = session.execute(
                 "SELECT pg_try_advisory_lock(%s, hashtext(current_schema() || ' ' || %s))",
-                [_LOCK, self._topic],
+                [LOCK, self._topic],
             ).fetchone()
             if row is not None and row[0]:
                 return True
@@ -306,4 +312,4 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-__all__ = ["PAGE", "TOUCHPOINTS_FEED", "Feed", "PublishStopped", "Publisher"]
+__all__ = ["LOCK", "PAGE", "TOUCHPOINTS_FEED", "Feed", "PublishStopped", "Publisher"]
