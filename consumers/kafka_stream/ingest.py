@@ -86,6 +86,7 @@ LIMIT = (20, 200)
 """At most so many dead letters among so many deliveries."""
 
 _POLL_SECONDS = 0.5
+_JOIN_SECONDS = 3.0
 # So long a batch may take before the others of the group are kept waiting no longer.
 _PATIENCE_SECONDS = 2.0
 _COMMIT_SECONDS = 5.0
@@ -263,7 +264,7 @@ class KafkaIngest:
         from kafka.errors import KafkaError, RetriableError
 
         try:
-            polled = self._consumer.poll(int(_POLL_SECONDS * 1000), max_records=self._size)
+            polled = self._consumer.poll(self._poll_ms(), max_records=self._size)
         except KafkaError as error:
             if not isinstance(error, RetriableError):
                 raise
@@ -271,6 +272,20 @@ class KafkaIngest:
             stop.wait(_POLL_SECONDS)
             return []
         return [each for partition in polled.values() for each in partition]
+
+    def _poll_ms(self) -> int:
+        """How long a poll may take; longer where it has to see through how partitions move.
+
+        The client begins to join its group anew with each poll that ends in the middle of it, and
+        sends no heartbeats meanwhile: with short ones it never would be done.
+        """
+        return int(1000 * (_POLL_SECONDS if self._is_settled() else _JOIN_SECONDS))
+
+    def _is_settled(self) -> bool:
+        """Whether we are in our group, and no partition is about to move."""
+        from kafka.coordinator.base import MemberState
+
+        return self._consumer.group_metadata().state is MemberState.STABLE
 
     def _see_through(
         self, batch: _Batch, worker: ThreadPoolExecutor, stop: threading.Event
@@ -336,19 +351,19 @@ class KafkaIngest:
             work.exception(_PATIENCE_SECONDS)
         while not work.done():
             self._poll_for_nothing()
-            with contextlib.suppress(StillRunning):
-                work.exception(_POLL_SECONDS)
 
     def _stay_in_group(self, seconds: float, stop: threading.Event) -> None:
         ends_at = time.monotonic() + seconds
         while (left := ends_at - time.monotonic()) > 0 and not stop.is_set():
-            self._poll_for_nothing()
-            stop.wait(min(left, _POLL_SECONDS))
+            if left < _POLL_SECONDS:
+                stop.wait(left)
+            else:
+                self._poll_for_nothing()
 
     def _poll_for_nothing(self) -> None:
         """Keep our place in the group. Partitions that come to us meanwhile are paused, too."""
         self._consumer.pause(*self._consumer.assignment())
-        for partition, records in self._consumer.poll(0, max_records=1).items():
+        for partition, records in self._consumer.poll(self._poll_ms(), max_records=1).items():
             self._consumer.seek(partition, records[0].offset)
             self._consumer.pause(partition)
 
@@ -379,7 +394,7 @@ class KafkaIngest:
             if partition in ours
         }
         self._uncommitted = {each: offset.offset for each, offset in offsets.items()}
-        if not offsets:
+        if not offsets or not self._is_settled():
             return
         try:
             self._consumer.commit(offsets, timeout_ms=int(_COMMIT_SECONDS * 1000))

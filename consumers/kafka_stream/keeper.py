@@ -6,8 +6,9 @@ is answered before its own.
 
 Where Kafka does not answer in time, the delivery is kept by `instead` (the inbox in PostgreSQL),
 or refused with Unavailable, so that its sender tries again. While Kafka is away one delivery at a
-time is still sent there, to see whether it is back, and the others wait for nothing. A delivery
-may so be in both places; it has the same id and tells the same touchpoints, so that is harmless.
+time is still sent there, by a new producer, to see whether it is back; the others wait for
+nothing. A delivery may so be in both places; it has the same id and tells the same touchpoints, so
+that is harmless.
 
 Memory is bounded: what the producer holds counts until it is sent or given up, however it was
 answered.
@@ -25,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,6 @@ log = structlog.get_logger()
 
 _LOOK_SECONDS = 0.25
 """How often it is looked whether somebody has waited long enough."""
-
-_TRIES = 2
-"""After so many failed attempts to see whether Kafka is back, a new producer is made."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,11 +109,11 @@ class KafkaKeeper:
         # Filled by the producer's thread, emptied by the loop.
         self._results: deque[tuple[_Sent, BaseException | None]] = deque()
         self._woken = False
-        self._held_deliveries = 0
+        # Those in the queue or in the producer's hands.
+        self._held: set[_Sent] = set()
         self._held_bytes = 0
         self._away = False
         self._trying: _Sent | None = None
-        self._tries_failed = 0
         self._closing = True
 
     def start(self) -> None:
@@ -165,7 +163,7 @@ class KafkaKeeper:
         """Whether every replica in sync has it."""
         size_bytes = len(arrival.delivery.body)
         if (
-            self._held_deliveries >= self._most_deliveries
+            len(self._held) >= self._most_deliveries
             or self._held_bytes + size_bytes > self._most_bytes
             or (self._away and (self._producer is None or self._trying is not None))
         ):
@@ -176,7 +174,7 @@ class KafkaKeeper:
             size_bytes,
             self._loop.time() + self._patience_seconds,
         )
-        self._held_deliveries += 1
+        self._held.add(sent)
         self._held_bytes += size_bytes
         self._queue.append(sent)
         if len(self._queue) == 1:
@@ -258,6 +256,9 @@ class KafkaKeeper:
         self._woken = False
         while self._results:
             sent, error = self._results.popleft()
+            if sent not in self._held:
+                # Of a producer that was given up.
+                continue
             if error is None:
                 self._release(sent)
                 sent.settle(True)
@@ -266,14 +267,14 @@ class KafkaKeeper:
                 self._note_failed(sent, error)
 
     def _release(self, sent: _Sent) -> None:
-        self._held_deliveries -= 1
+        self._held.discard(sent)
         self._held_bytes -= sent.size_bytes
         if self._trying is sent:
             self._trying = None
 
-    def _give_up(self, queue: list[_Sent]) -> None:
-        """None of these is sent."""
-        for sent in queue:
+    def _give_up(self, given: Iterable[_Sent]) -> None:
+        """Of these nothing more is expected."""
+        for sent in given:
             self._release(sent)
             sent.settle(False)
 
@@ -293,12 +294,20 @@ class KafkaKeeper:
             )
             return
         self._note_away(type(error).__name__)
-        self._tries_failed += tried
-        if self._tries_failed >= _TRIES and self._producer is not None and not self._closing:
-            # It may be the producer that cannot go on: an idempotent one whose sequence broke.
-            self._loop.run_in_executor(None, _let_go, self._producer)
-            self._producer = None
-            self._connecting = self._loop.create_task(self._connect(), name="kafka: connect")
+        if tried:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Another producer: one that was cut off in the middle may never say another word."""
+        if self._producer is None or self._closing:
+            return
+        self._loop.run_in_executor(None, _let_go, self._producer)
+        self._producer = None
+        self._queue = []
+        self._give_up(list(self._held))
+        self._connecting = self._loop.create_task(
+            self._connect(self._pause_seconds), name="kafka: connect"
+        )
 
     def _note_away(self, why: str) -> None:
         if not self._away:
@@ -309,7 +318,6 @@ class KafkaKeeper:
             log.warning(f"Kafka is away; {what}", error=why)
 
     def _note_back(self) -> None:
-        self._tries_failed = 0
         if self._away:
             self._away = False
             log.info("Kafka is back; deliveries are kept there again")
@@ -326,20 +334,23 @@ class KafkaKeeper:
                     # It stays in the producer's hands, and counts as held until it is let go.
                     sent.settle(False)
                     self._note_away("no answer in time")
+            if self._trying is not None and self._trying.give_up_at <= now:
+                self._begin_anew()
 
-    async def _connect(self) -> None:
+    async def _connect(self, wait_seconds: float = 0.0) -> None:
         """Make the producer, however long the broker takes."""
-        while not self._closing:
+        await asyncio.sleep(wait_seconds)
+        while True:
             try:
                 self._producer = await self._loop.run_in_executor(None, self._made)
             except Exception as error:
                 told = isinstance(error, KafkaUnavailable | ConfigurationError)
                 self._note_away(str(error) if told else error_text(error))
-                self._give_up(self._queue)
                 self._queue = []
+                self._give_up(list(self._held))
                 await asyncio.sleep(self._pause_seconds)
             else:
-                self._note_back()
+                # If it was away, the next delivery shows whether it also takes what it is sent.
                 self._send()
                 return
 
@@ -349,6 +360,7 @@ class KafkaKeeper:
 
         patience_ms = int(self._patience_seconds * 1000)
         producer = self._cluster.producer(
+            patience_seconds=self._patience_seconds,
             # In the loop nothing may wait; it would, were a topic deleted under us.
             max_block_ms=1_000,
             linger_ms=2,
