@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from consumers.errors import KafkaUnavailable
 from consumers.kafka_stream.alerts import ALERTS_FEED
 from consumers.kafka_stream.cluster import Cluster
@@ -24,6 +26,8 @@ from journey.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, TopicPartition
+
+log = structlog.get_logger()
 
 LOOK_SECONDS = 2.5
 """The longest that somebody who asks is kept waiting."""
@@ -150,82 +154,96 @@ class LagWatch:
             found = KafkaLag(look(self._cluster, patience_seconds=_PATIENCE_SECONDS))
         except (KafkaUnavailable, ConfigurationError) as error:
             found = KafkaLag(problem=str(error))
+        except Exception as error:
+            # A page that tells how one is must not fail; who looks after it is told all the same.
+            log.exception("how far consumer groups are could not be found out")
+            found = KafkaLag(
+                problem=f"looking at Kafka failed ({type(error).__name__}); see the log"
+            )
         with self._lock:
             self._found, self._found_at = found, time.monotonic()
 
 
 def look(cluster: Cluster, *, patience_seconds: float) -> tuple[GroupLag, ...]:
-    """Our groups by name. Raises KafkaUnavailable, and ConfigurationError if we are not let in."""
+    """Our groups by name. Raises KafkaUnavailable, and ConfigurationError if we are not let in.
+
+    A group that only shares out work (`project`) commits nothing and is left out.
+    """
     from kafka.errors import KafkaError
 
     try:
         with cluster.admin(patience_seconds=patience_seconds) as admin:
-            committed = _committed(cluster, admin)
-            ends, begins = _bounds(admin, {each for group in committed.values() for each in group})
-        starts = {
-            group: {
-                each: max(begins[each], begins[each] if offset is None else offset)
-                for each, offset in offsets.items()
-                if each in ends
+            committed = {
+                group: offsets for group, offsets in _committed(cluster, admin).items() if offsets
             }
+            ends, begins = _bounds(admin, {each for group in committed.values() for each in group})
+        lags = {
+            group: [
+                _partition_lag(each, offset, begins[each], ends[each])
+                for each, offset in sorted(offsets.items())
+            ]
             for group, offsets in committed.items()
         }
-        behind = {
-            (each, start)
-            for group in starts.values()
-            for each, start in group.items()
-            if start < ends[each]
-        }
-        written = _written_at(cluster, behind, patience_seconds)
+        written = _written_at(
+            cluster, {_oldest(each) for of in lags.values() for each in of if each.lag_records},
+            patience_seconds,
+        )  # fmt: skip
     except KafkaError as error:
         raise cluster.unavailable(type(error).__name__) from None
     return tuple(
         GroupLag(
             group,
-            tuple(
-                PartitionLag(
-                    each.topic,
-                    each.partition,
-                    committed[group][each],
-                    ends[each],
-                    max(0, ends[each] - start),
-                )
-                for each, start in sorted(starts[group].items())
-            ),
-            min(
-                (written[each, start] for each, start in starts[group].items()
-                 if (each, start) in written),
-                default=None,
-            ),
+            tuple(lags[group]),
+            min((written[at] for at in map(_oldest, lags[group]) if at in written), default=None),
         )
-        # A group that only shares out work (`project`) commits nothing, and is behind elsewhere.
-        for group in sorted(starts) if starts[group]
-    )  # fmt: skip
+        for group in sorted(lags)
+    )
+
+
+def _partition_lag(
+    partition: TopicPartition, committed: int | None, begin: int, end: int
+) -> PartitionLag:
+    """What ran out of a topic is nobody's work any more, so it counts from where that begins."""
+    start = begin if committed is None else max(begin, committed)
+    return PartitionLag(partition.topic, partition.partition, committed, end, max(0, end - start))
+
+
+def _oldest(lag: PartitionLag) -> tuple[TopicPartition, int]:
+    """Where the first record stands that was not handled."""
+    from kafka import TopicPartition
+
+    return TopicPartition(lag.topic, lag.partition), lag.end - lag.lag_records
 
 
 def _committed(
     cluster: Cluster, admin: KafkaAdminClient
 ) -> dict[str, dict[TopicPartition, int | None]]:
-    """Group → partition → the offset it begins at next."""
+    """Group → partition that is there → the offset it begins at next."""
     from kafka import TopicPartition
 
+    there = {
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in admin.describe_topics()
+        for partition in topic["partitions"]
+    }
     own = cluster.group("")
-    groups = [each["group_id"] for each in admin.list_groups()]
-    known = sorted({each for each in groups if each.startswith(own)})
+    listed = {each["group_id"] for each in admin.list_groups()}
+    known = sorted(each for each in listed if each.startswith(own))
     offsets: Mapping[str, Mapping[TopicPartition, Any]] = (
         admin.list_group_offsets(known) if known else {}
     )
     found: dict[str, dict[TopicPartition, int | None]] = {
-        group: {each: told.offset for each, told in of.items() if told.offset >= 0}
+        group: {
+            each: told.offset for each, told in of.items() if told.offset >= 0 and each in there
+        }
         for group, of in offsets.items()
     }
-    described = {each["name"]: each for each in admin.describe_topics()}
     for name, topics in GROUPS.items():
         mine = found.setdefault(cluster.group(name), {})
-        for topic in topics:
-            whole = cluster.topic(topic.name)
-            for partition in described.get(whole, {"partitions": ()})["partitions"]:
-                mine.setdefault(TopicPartition(whole, partition["partition_index"]), None)
+        whole = {cluster.topic(topic.name) for topic in topics}
+        for each in there:
+            if each.topic in whole:
+                mine.setdefault(each, None)
     return found
 
 

@@ -101,6 +101,21 @@ def test_lag_by_group_and_partition_and_since_when(cluster: Cluster) -> None:
     assert (ingest.lag_records, ingest.oldest_at) == (0, None)
 
 
+def test_a_topic_that_is_gone_hides_nothing_else(cluster: Cluster) -> None:
+    """A group remembers offsets of topics that were deleted."""
+    send(cluster, 0, 5)
+    handle(cluster, 0, 2)
+    gone = f"{cluster.prefix}.gone"
+    with cluster.admin() as admin:
+        admin.create_topics({gone: {"num_partitions": 1, "replication_factor": 1}})
+        admin.wait_for_topics([gone])
+        offset = OffsetAndMetadata(0, "", -1)
+        admin.alter_group_offsets(cluster.group("ingest"), {TopicPartition(gone, 0): offset})
+        admin.delete_topics([gone])
+    (ingest,) = look(cluster, patience_seconds=5)
+    assert ingest.lag_records == 3
+
+
 def test_the_doctor_says_what_waits_too_long(engine: Installation, cluster: Cluster) -> None:
     """New and empty all is well; then it names group, partition, since when, and what to do."""
     new = checks(engine)
