@@ -13,6 +13,7 @@ from bench import (
     exports,
     imports,
     ingest,
+    kafka,
     kafka_publish,
     measures,
     projections,
@@ -41,6 +42,9 @@ FIGURES: dict[str, Run] = {
     "project_two": projections.run_two,
     "kafka_publish": kafka_publish.run,
     "delivery_to_view": delivery_to_view.run,
+    "kafka_ingest": kafka.run_ingest,
+    "kafka_ingest_two": kafka.run_two,
+    "kafka_receiver": kafka.run_receiver,
     "growth": projections.run_growth,
 }
 """Name → what measures it; two names of one measurement share its run."""

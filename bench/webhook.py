@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -107,12 +107,33 @@ def run(url: str, size: int = 20_000, seed: int = 1) -> Iterator[Figure]:
 
 
 def _round(variant: str, url: str, size: int, seed: int) -> dict[str, float]:
-    """One round in a tenant of its own: throughput and latency; checks that all were kept."""
+    """One round of this variant, which keeps what it accepts in the inbox."""
+
+    def kept(database: Database) -> int:
+        with database.connect(autocommit=True) as connection:
+            row = connection.execute("SELECT count(*) FROM deliveries").fetchone()
+        return 0 if row is None else int(row[0])
+
+    return measured(url, size, seed, _serve, (variant,), kept)
+
+
+def measured(
+    url: str,
+    size: int,
+    seed: int,
+    serve: Callable[..., None],
+    arguments: tuple[Any, ...],
+    kept: Callable[[Database], int],
+) -> dict[str, float]:
+    """One round in a tenant of its own: throughput and latency; checks that all were kept.
+
+    `serve(pipe, url, tenant, *arguments)` runs the server in a process and sends its port.
+    """
     tenant = f"bench_{uuid4().hex[:12]}"
     database = open_database(Path("unused"), url, tenant)
     mine, theirs = _SPAWN.Pipe()
     server = _SPAWN.Process(
-        target=_serve, args=(theirs, variant, url, tenant), daemon=True, name="server"
+        target=serve, args=(theirs, url, tenant, *arguments), daemon=True, name="server"
     )
     server.start()
     try:
@@ -126,11 +147,11 @@ def _round(variant: str, url: str, size: int, seed: int) -> dict[str, float]:
     finally:
         server.terminate()
         server.join(30)
+    found = kept(database)
     with database.connect(autocommit=True) as connection:
-        row = connection.execute("SELECT count(*) FROM deliveries").fetchone()
-        connection.execute(f"DROP SCHEMA {tenant} CASCADE")  # type: ignore[arg-type]
-    if row is None or row[0] < size:
-        raise AssertionError(f"{size} deliveries were accepted and {row} kept")
+        connection.execute(f"DROP SCHEMA {tenant} CASCADE")
+    if found < size:
+        raise AssertionError(f"{size} deliveries were accepted and {found} kept")
     latencies.sort()
     return {
         "per_second": size / seconds,
@@ -147,7 +168,7 @@ def _from(pipe: Pipe, process: SpawnProcess) -> Any:
     return pipe.recv()
 
 
-def _serve(pipe: Pipe, variant: str, url: str, tenant: str) -> None:
+def _serve(pipe: Pipe, url: str, tenant: str, variant: str) -> None:
     database = Database(url, tenant)
     keeper: Keeper | None = OneInsert(database) if variant == "one_insert" else None
     connection = Connection(name="greenhouse", source="greenhouse", secrets=(SECRET,))

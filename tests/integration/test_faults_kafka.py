@@ -185,8 +185,9 @@ def test_postgres_is_away(cluster: Cluster) -> None:
             assert len(sender.accepted) > before
             assert sender.answers.keys() == {200}
             server.start()
-            ingest.says("ingest resumes")
+            worked = ingest.count(WORKED)
             sender.has_sent(20)
+            until(lambda: ingest.count(WORKED) > worked, "ingest works again", 60)
             sender.stop()
             assert_all_is_well(database, cluster, started, sender.accepted)
             for each in (ingest, receiver):
