@@ -25,7 +25,7 @@ from tests.support.truth import (
 )
 
 KILLS = 20
-ROWS = 200_000 if FULL else 40_000
+ROWS = 200_000 if FULL else 25_000
 LONGEST_SECONDS = 3.0 if FULL else 0.8
 """A run is let live so long at most, counted from the moment it begins."""
 
