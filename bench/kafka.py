@@ -142,12 +142,14 @@ def _rate(
 ) -> tuple[float, dict[str, float]]:
     """Deliveries a second once every worker is in the group; what the processors did."""
     with tenant(url) as database:
-        # A connection of each kind is open and every module imported before the clock runs.
+        # Modules are imported and partitions shared out before the clock runs.
         go = _SPAWN.Event()
         ready = _SPAWN.Semaphore(0)
         processes = [
             _SPAWN.Process(
-                target=worker, args=(url, database.schema, cluster, go, ready), daemon=True
+                target=worker,
+                args=(url, database.schema, cluster, len(workers), go, ready),
+                daemon=True,
             )
             for worker in workers
         ]
@@ -156,37 +158,23 @@ def _rate(
         for _ in processes:
             if not ready.acquire(timeout=60):
                 raise AssertionError("a worker did not begin; see its message above")
-        go.set()
         with psycopg.connect(database.conninfo, autocommit=True) as looking:
-            began, used = _first(looking, processes)
+            used, began = _processor_seconds(processes), time.perf_counter()
+            go.set()
             while (done := _kept(looking)) < size:
                 if not all(process.is_alive() for process in processes):
                     raise AssertionError("a worker ended; see its message above")
                 time.sleep(0.02)
-            seconds = time.perf_counter() - began[0]
-            busy = {
-                name: round((now - before) / seconds, 2)
-                for (name, now), before in zip(
-                    _processor_seconds(processes).items(), used.values(), strict=True
-                )
-            }
+            seconds = time.perf_counter() - began
+            busy = dict.fromkeys(("ingest_cpus", "postgres_cpus", "broker_cpus"), 0.0)
+            for pid, (name, now) in _processor_seconds(processes).items():
+                busy[name] += (now - used.get(pid, (name, 0.0))[1]) / seconds
+            busy = {name: round(value, 2) for name, value in busy.items()}
             waits = _waits(looking) if len(workers) > 1 else {}
         for process in processes:
             process.terminate()
             process.join(30)
-    return (done - began[1]) / seconds, {**busy, **waits}
-
-
-def _first(
-    looking: psycopg.Connection[Any], processes: list[Any]
-) -> tuple[tuple[float, int], dict[str, float]]:
-    """The moment of the first commits: joining the group is no part of the rate."""
-    deadline = time.monotonic() + 60
-    while not (kept := _kept(looking)):
-        if time.monotonic() > deadline:
-            raise AssertionError("nothing was ingested")
-        time.sleep(0.005)
-    return (time.perf_counter(), kept), _processor_seconds(processes)
+    return done / seconds, {**busy, **waits}
 
 
 def _kept(looking: psycopg.Connection[Any]) -> int:
@@ -194,9 +182,12 @@ def _kept(looking: psycopg.Connection[Any]) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _processor_seconds(processes: list[Any]) -> dict[str, float]:
-    """Processor seconds so far: of the ingest processes, of PostgreSQL, of the broker."""
-    used = {"ingest_cpus": 0.0, "postgres_cpus": 0.0, "broker_cpus": 0.0}
+def _processor_seconds(processes: list[Any]) -> dict[int, tuple[str, float]]:
+    """Processor seconds so far, by process: of ingest, of PostgreSQL, of the broker.
+
+    Whatever PostgreSQL and Java this machine runs besides is counted with ours.
+    """
+    used: dict[int, tuple[str, float]] = {}
     own = {process.pid for process in processes}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -204,13 +195,13 @@ def _processor_seconds(processes: list[Any]) -> dict[str, float]:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        seconds = (int(fields[11]) + int(fields[12])) / _HERTZ
-        if int(folder.name) in own:
-            used["ingest_cpus"] += seconds
+        pid, seconds = int(folder.name), (int(fields[11]) + int(fields[12])) / _HERTZ
+        if pid in own:
+            used[pid] = ("ingest_cpus", seconds)
         elif name.startswith("postgres"):
-            used["postgres_cpus"] += seconds
+            used[pid] = ("postgres_cpus", seconds)
         elif name == "java":
-            used["broker_cpus"] += seconds
+            used[pid] = ("broker_cpus", seconds)
     return used
 
 
@@ -221,20 +212,41 @@ def _waits(looking: psycopg.Connection[Any]) -> dict[str, float]:
     return {"deadlocks": float(row[0]) if row else 0.0}
 
 
-def _ours(url: str, schema: str, cluster: Cluster, go: Any, ready: Any) -> None:
+class _Held(KafkaIngest):
+    """Ingest that waits, in its group and with its share of the partitions, until told to go."""
+
+    share: int
+    go: Any
+    ready: Any
+    _told = False
+
+    def _polled(self, stop: threading.Event) -> list[Any]:
+        if self.go.is_set():
+            self._consumer.resume(*self._consumer.paused())
+            return super()._polled(stop)
+        self._poll_for_nothing()
+        if not self._told and len(self._consumer.assignment()) == self.share:
+            self._told = True
+            self.ready.release()
+        return []
+
+
+def _ours(url: str, schema: str, cluster: Cluster, number: int, go: Any, ready: Any) -> None:
     database, log = _opened(url, schema)
-    ingest = KafkaIngest(database, log, Connections([_CONNECTION]), SystemClock(), cluster)
-    ready.release()
-    go.wait()
+    ingest = _Held(database, log, Connections([_CONNECTION]), SystemClock(), cluster)
+    ingest.share, ingest.go, ingest.ready = _PARTITIONS // number, go, ready
     ingest.run(threading.Event())
 
 
-def _plain(url: str, schema: str, cluster: Cluster, go: Any, ready: Any) -> None:
+def _plain(url: str, schema: str, cluster: Cluster, number: int, go: Any, ready: Any) -> None:
     """The peer: the product's own translation and log, one record at a time."""
     database, log = _opened(url, schema)
     connections, clock = Connections([_CONNECTION]), SystemClock()
     consumer = cluster.consumer("plain")
     consumer.subscribe([cluster.topic("deliveries")])
+    while len(consumer.assignment()) < _PARTITIONS:
+        consumer.poll(500, max_records=1)
+    consumer.seek_to_beginning()
     ready.release()
     go.wait()
     while True:

@@ -140,7 +140,8 @@ def _group_lag(installation: Installation) -> Iterator[Check]:
                 f"kafka-lag {process}",
                 "wrong",
                 f"{found}; the oldest waits since {group.oldest_at:%Y-%m-%d %H:%M} UTC",
-                f"start `journey run {process}`, or more of them, and read its log",
+                f"start `journey run {process.removesuffix('-dead-letters')}`, or more of them, "
+                "and read its log",
             )
         else:
             yield Check(f"kafka-lag {process}", "ok", found)

@@ -262,6 +262,18 @@ def archive(
     )
 
 
+def count_fewer(connection: DatabaseConnection, repeated: Mapping[DeliveryId, int]) -> None:
+    """So many touchpoints that deliveries told were recorded before, and are not counted twice."""
+    if not repeated:
+        return
+    connection.execute(
+        "UPDATE deliveries SET touchpoints = touchpoints - repeated.number "
+        "FROM unnest(%s::uuid[], %s::int[]) AS repeated (delivery_id, number) "
+        "WHERE deliveries.delivery_id = repeated.delivery_id",
+        (list(repeated), list(repeated.values())),
+    )
+
+
 def latest_fates(connection: DatabaseConnection, limit: int) -> list[bool]:
     """Of the newest deliveries that were translated, whether each is dead; the oldest first."""
     # Their ids begin with the time, so the newest are at the end of the primary key.

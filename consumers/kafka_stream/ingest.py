@@ -16,8 +16,10 @@ unhandled in the topic. A database or broker that does not answer is waited for,
 committed. Anything else is our bug: the process stops with the delivery's id.
 
 `journey.dead-letters` is read, too: what was dead at the door is so found in the inbox, where
-`journey deliveries redrive` takes it from. And the inbox is worked off as without Kafka: it holds
-what is redriven, what a receiver kept while Kafka was away, and what polls and files brought.
+`journey deliveries redrive` takes it from. It has a group of its own, since a group that reads two
+topics may give one process all of one and another all of the other. And the inbox is worked off as
+without Kafka: it holds what is redriven, what a receiver kept while Kafka was away, and what polls
+and files brought.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass, field
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 GROUP = "ingest"
+LETTERS_GROUP = "ingest-dead-letters"
 LIMIT = (20, 200)
 """At most so many dead letters among so many deliveries."""
 
@@ -178,8 +181,8 @@ class KafkaIngest:
         self._size = batch
         self._consumer_options = dict(consumer_options or {})
         self._dead_letters = DeadLetters(cluster)
-        self._inbox = Ingest(database, journey_log, connections, clock, adapters=adapters)
-        self._topics = [cluster.topic(each.name) for each in (DELIVERIES, DEAD_LETTERS)]
+        self._letters_topic = cluster.topic(DEAD_LETTERS.name)
+        self._topic, self._group = cluster.topic(DELIVERIES.name), GROUP
         self._consumer: KafkaConsumer
         self._uncommitted: dict[TopicPartition, int] = {}
         self._waiting = False
@@ -193,15 +196,22 @@ class KafkaIngest:
         ended = threading.Event()
         failed: list[BaseException] = []
 
-        def work_off_the_inbox() -> None:
+        def work(run: Callable[[threading.Event], None]) -> None:
             try:
-                self._inbox.run(_Either(stop, ended))
+                run(_Either(stop, ended))
             except BaseException as error:
                 failed.append(error)
                 ended.set()
 
-        beside = threading.Thread(target=work_off_the_inbox, name="ingest: inbox")
-        beside.start()
+        beside = [
+            threading.Thread(target=work, args=(run,), name=name)
+            for name, run in (
+                ("ingest: inbox", self._of_the_inbox().run),
+                ("ingest: dead letters", self._of_dead_letters()._run),
+            )
+        ]
+        for thread in beside:
+            thread.start()
         try:
             self._run(_Either(stop, ended))
         except (IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten) as error:
@@ -210,10 +220,31 @@ class KafkaIngest:
             raise
         finally:
             ended.set()
-            beside.join()
+            for thread in beside:
+                thread.join()
             self._dead_letters.close()
         if failed:
             raise failed[0]
+
+    def _of_the_inbox(self) -> Ingest:
+        return Ingest(
+            self._database, self._log, self._connections, self._clock, adapters=self._adapters
+        )
+
+    def _of_dead_letters(self) -> KafkaIngest:
+        """The same for the other topic."""
+        other = KafkaIngest(
+            self._database,
+            self._log,
+            self._connections,
+            self._clock,
+            self._cluster,
+            adapters=self._adapters,
+            batch=self._size,
+            consumer_options=self._consumer_options,
+        )
+        other._topic, other._group = self._letters_topic, LETTERS_GROUP
+        return other
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -242,15 +273,14 @@ class KafkaIngest:
             "max_partition_fetch_bytes": _MOST_BYTES // 8,
             "fetch_max_wait_ms": 100,
         }
-        consumer = self._cluster.consumer(GROUP, **(options | self._consumer_options))
-        for topic in self._topics:
-            if not consumer.partitions_for_topic(topic):
-                consumer.close()
-                raise ConfigurationError(
-                    f"Kafka at {self._cluster.address} has no topic {topic}; "
-                    "make it with `journey kafka init`"
-                )
-        consumer.subscribe(self._topics)
+        consumer = self._cluster.consumer(self._group, **(options | self._consumer_options))
+        if not consumer.partitions_for_topic(self._topic):
+            consumer.close()
+            raise ConfigurationError(
+                f"Kafka at {self._cluster.address} has no topic {self._topic}; "
+                "make it with `journey kafka init`"
+            )
+        consumer.subscribe([self._topic])
         return consumer
 
     def _work(self, worker: ThreadPoolExecutor, stop: threading.Event) -> None:
@@ -477,17 +507,28 @@ class KafkaIngest:
         letters: Sequence[_Opened],
     ) -> Stepped:
         readings = [reading for _, reading in read]
-        outcomes, stepped = record_readings(self._log, connection, readings)
+        # Into the inbox first: from the append to the commit no other process can append, so
+        # nothing that can be done before is done then. Only how much is new is known afterwards.
+        told = [outcome_of(each, len(each.translation.statements)) for each in readings]
         found_dead = [
             Outcome(each.delivery.delivery_id, "dead", each.dead or "unknown") for each in letters
         ]
-        tell_dead_letters([*outcomes, *found_dead])
         deliveries = [each.delivery for each, _ in read] + [each.delivery for each in letters]
         inbox.archive(
             connection,
-            zip(deliveries, [*outcomes, *found_dead], strict=True),
+            zip(deliveries, [*told, *found_dead], strict=True),
             self._clock.now(),
         )
+        outcomes, stepped = record_readings(self._log, connection, readings)
+        inbox.count_fewer(
+            connection,
+            {
+                new.delivery_id: all_of_it.touchpoints - new.touchpoints
+                for all_of_it, new in zip(told, outcomes, strict=True)
+                if new.touchpoints != all_of_it.touchpoints
+            },
+        )
+        tell_dead_letters([*outcomes, *found_dead])
         return stepped
 
     def _begin_limit(self, connection: DatabaseConnection) -> None:
@@ -496,7 +537,7 @@ class KafkaIngest:
             self._limit_begun = True
 
     def _opened(self, record: Any) -> _Opened:
-        if record.topic == self._topics[1]:
+        if record.topic == self._letters_topic:
             return _opened_letter(record)
         try:
             return _Opened(record, delivery_of(record))
@@ -508,12 +549,12 @@ class KafkaIngest:
     def _note_waiting(self, error: BaseException) -> None:
         if not self._waiting:
             self._waiting = True
-            log.warning("ingest waits", topic=self._topics[0], error=type(error).__name__)
+            log.warning("ingest waits", topic=self._topic, error=type(error).__name__)
 
     def _note_working(self) -> None:
         if self._waiting:
             self._waiting = False
-            log.info("ingest resumes", topic=self._topics[0])
+            log.info("ingest resumes", topic=self._topic)
 
 
 def _why_dead(reading: Reading) -> str | None:
@@ -576,4 +617,4 @@ class _Either(threading.Event):
         return self.is_set()
 
 
-__all__ = ["GROUP", "LIMIT", "Handled", "KafkaIngest"]
+__all__ = ["GROUP", "LETTERS_GROUP", "LIMIT", "Handled", "KafkaIngest"]

@@ -35,7 +35,7 @@ _PATIENCE_SECONDS = 2.0
 _FRESH_SECONDS = 2.0
 """Who asks again sooner gets the same answer: a page that is reloaded is no load for a broker."""
 
-GROUPS = {"ingest": (DELIVERIES, DEAD_LETTERS)}
+GROUPS = {"ingest": (DELIVERIES,), "ingest-dead-letters": (DEAD_LETTERS,)}
 """Groups of ours that are behind even before their first commit, and the topics they read."""
 
 FEEDS = (TOUCHPOINTS_FEED, ALERTS_FEED)

@@ -108,7 +108,8 @@ def all_handled(cluster: Cluster, topic: str = "deliveries", seconds: float = 40
 
 @contextmanager
 def _looking(cluster: Cluster, topic: str) -> Iterator[Callable[[], int]]:
-    with cluster.consumer("ingest") as consumer:
+    group = "ingest" if topic == "deliveries" else "ingest-dead-letters"
+    with cluster.consumer(group) as consumer:
         name = cluster.topic(topic)
         partitions = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name)]
 
