@@ -235,5 +235,5 @@ def a_moment_of_work(database: Database, chance: random.Random, longest: float =
     """Until something more was ingested, and then a random moment: what this is about."""
     count: Callable[[], int] = lambda: one(database, "SELECT count(*) FROM deliveries")  # noqa: E731
     before = count()
-    until(lambda: count() > before, "deliveries are ingested", 60)
+    until(lambda: count() > before, "deliveries are ingested", 120)
     time.sleep(chance.uniform(0, longest))
