@@ -104,7 +104,9 @@ def _watched(
             for (application_id,) in rows:
                 if application_id in awaited:
                     seen_at.setdefault(awaited[application_id], now)
-            if began > deadline or not (load.is_alive() or load.exitcode == 0):
+            if not (load.is_alive() or load.exitcode == 0):
+                raise AssertionError("the load ended early; its own error stands above")
+            if began > deadline:
                 raise AssertionError(f"{len(awaited) - len(seen_at)} applications never came")
             time.sleep(max(0.0, _LOOK_SECONDS - (time.monotonic() - began)))
     accepted_at: list[float] = pipe.recv()
@@ -170,21 +172,28 @@ async def _drive(port: int, told: list[Delivery]) -> list[float]:
     """When each got its success code, by the machine's clock; sent at the rate, in order."""
     loop = asyncio.get_running_loop()
     accepted_at = [0.0] * len(told)
-    free: asyncio.Queue[_Client] = asyncio.Queue()
+    free: asyncio.Queue[_Client | AssertionError] = asyncio.Queue()
     for _ in range(CONNECTIONS):
         _, client = await loop.create_connection(lambda: _Client(free), "127.0.0.1", port)
         free.put_nowait(client)
     began = loop.time()
     for number, each in enumerate(told):
         await asyncio.sleep(max(0.0, began + number / PER_SECOND - loop.time()))
-        client = await free.get()
+        client = await _answered(free)
         client.send(_request(each, port), number, accepted_at)
     for _ in range(CONNECTIONS):
-        await free.get()
+        await _answered(free)
     late = loop.time() - began - len(told) / PER_SECOND
     if late > 1.0:
         raise AssertionError(f"the load came {late:.1f} s late; this machine cannot make the rate")
     return accepted_at
+
+
+async def _answered(free: asyncio.Queue[_Client | AssertionError]) -> _Client:
+    client = await free.get()
+    if isinstance(client, AssertionError):
+        raise client
+    return client
 
 
 def _request(delivery: Delivery, port: int) -> bytes:
@@ -200,7 +209,7 @@ def _request(delivery: Delivery, port: int) -> bytes:
 class _Client(asyncio.Protocol):
     """One keep-alive connection: send, note when the answer is there, be free again."""
 
-    def __init__(self, free: asyncio.Queue[_Client]) -> None:
+    def __init__(self, free: asyncio.Queue[_Client | AssertionError]) -> None:
         self._free = free
         self._received = b""
 
@@ -217,7 +226,8 @@ class _Client(asyncio.Protocol):
         if not self._received.endswith(b"}"):
             return
         if not self._received.startswith(b"HTTP/1.1 200"):
-            raise AssertionError(self._received[:500])
+            self._free.put_nowait(AssertionError(f"not accepted: {self._received[:500]!r}"))
+            return
         self._received = b""
         self._accepted_at[self._number] = time.time()
         self._free.put_nowait(self)

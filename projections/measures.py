@@ -510,9 +510,10 @@ def _applications(connection: Connection, cohort: Cohort) -> tuple[list[Standing
 def _waiting(connection: Connection, cohort: Cohort, now: datetime) -> tuple[Waiting, ...]:
     rows = connection.execute(
         "SELECT stage, began_kind, count(*), count(*) FILTER (WHERE lasts), sum(waited)::float8, "
-        "percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY waited) FROM ("
+        "percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY waited::float8) FROM ("
         "SELECT s.stage, s.began_kind, (s.until IS NULL OR s.until > %(now)s) AS lasts, "
-        "extract(epoch FROM least(s.until, %(now)s) - s.since)::float8 AS waited "
+        # Summed as numeric: floats would add up to something else in another order of the rows.
+        "extract(epoch FROM least(s.until, %(now)s) - s.since) AS waited "
         "FROM silences s JOIN applications a USING (candidate_id, application_id) "
         f"WHERE s.since <= %(now)s AND {_CHOSEN}) each_silence "
         "GROUP BY stage, began_kind ORDER BY 5 DESC, 1 NULLS LAST, 2",
