@@ -33,7 +33,7 @@ from tests.support.lanes import (
     tell,
 )
 from tests.support.processes import until
-from tests.support.truth import LONG_AGO, a_chance, rows, views
+from tests.support.truth import LONG_AGO, a_chance, one, rows, views
 
 
 def begun(log: JourneyLog, lanes: int) -> Runner:
@@ -59,6 +59,12 @@ def in_lane(log: JourneyLog, lane: int, of: int) -> Iterator[tuple[str, UUID]]:
 def only(*lanes: int):
     """These lanes, however many there are."""
     return lambda of: [lane for lane in lanes if lane < of]
+
+
+def touchpoints(database: Database, journey_id: UUID) -> int:
+    """How many touchpoints the views show of a journey."""
+    query = "SELECT coalesce(sum(touchpoints), 0) FROM applications WHERE candidate_id = %s"
+    return int(one(database, query, journey_id))
 
 
 @contextmanager
@@ -175,6 +181,32 @@ def test_a_lane_in_hand_holds_up_no_other(database: Database) -> None:
     assert_as_rebuilt(database)
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_what_is_late_folds_a_journey_no_further_than_its_lane(
+    database: Database, lanes: int
+) -> None:
+    """Anew from the log, but not from what the lane has still to read, wherever others are."""
+    log = a_log(database)
+    runner = Runner(database, MEANING, lanes=lanes)
+    runner.settle()
+    person, candidate_id = next(in_lane(log, 0, lanes))
+    changed = [statement("stage_changed", days(day), person=person) for day in (5, 3, 10)]
+    log.put_statements(changed[:1])
+    runner.catch_up()
+    read = touchpoints(database, candidate_id)
+    log.put_statements(changed[1:2])
+    late = head(database)
+    log.put_statements(changed[2:])
+    if lanes > 1:
+        runner.step(lanes=only(1))
+    stepped = runner.step(up_to=late, lanes=only(0))
+    assert (stepped.position, stepped.refolded) == (late, 1)
+    assert touchpoints(database, candidate_id) == read + 1
+    runner.catch_up()
+    assert touchpoints(database, candidate_id) == read + 2
+    assert_as_rebuilt(database)
+
+
 # --- the fence ------------------------------------------------------------------------------
 
 
@@ -245,6 +277,33 @@ def test_two_become_one_whose_lanes_are_apart(database: Database, ahead: str) ->
         "SELECT count(*) FROM journey_events WHERE convert_from(state, 'UTF8')::jsonb->>'source' "
         "= 'greenhouse'",
     )
+    assert_as_rebuilt(database)
+
+
+def test_who_became_one_is_folded_no_further_than_the_lane(database: Database) -> None:
+    """What their lane has not read yet is not shown before, and not counted again when it is."""
+    log = a_log(database)
+    runner = Runner(database, MEANING, lanes=2)
+    runner.settle()
+    survivor, survives = next(in_lane(log, 0, 2))
+    absorbed, is_absorbed = next(in_lane(log, 1, 2))
+    runner.catch_up()
+    read = touchpoints(database, survives) + touchpoints(database, is_absorbed)
+    said = statement("stage_changed", days(1), person=survivor, application=survivor)
+    log.put_statements([said])
+    beyond = head(database)
+    runner.step(lanes=only(1))
+    same = (PersonKey("greenhouse:candidate", absorbed),)
+    log.put_statements(
+        [statement("message_sent", days(3), person=survivor, application=None, same_as=same)]
+    )
+    runner.step(lanes=only())
+    assert positions(database).lanes == (beyond - 1, beyond)
+    assert touchpoints(database, survives) == read
+    # Up to just before the merge: its own page folds anew whatever was wrong.
+    runner.step(up_to=beyond, lanes=only(0))
+    assert touchpoints(database, survives) == read + 1
+    runner.catch_up()
     assert_as_rebuilt(database)
 
 
