@@ -34,6 +34,7 @@ from consumers.ats_adapters.mapping import (
     time_fields,
 )
 from consumers.ats_adapters.mapping import Mapping as EventMappings
+from consumers.ats_adapters.told import json_body
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import verify_standard_webhooks
@@ -161,25 +162,18 @@ class _Event:
 def _events(delivery: Delivery) -> Iterable[_Event]:
     content_type = delivery.headers.get("content-type", "").strip().lower()
     if content_type.startswith(_BATCH):
-        return _batch(_json(delivery.body))
+        return _batch(json_body(delivery.body))
     if content_type.startswith(_STRUCTURED):
-        return [cloud_event(_json(delivery.body))]
+        return [cloud_event(json_body(delivery.body))]
     if "ce-specversion" in delivery.headers or "ce-id" in delivery.headers:
         return [_binary(delivery)]
-    document = _json(delivery.body)
+    document = json_body(delivery.body)
     # Sent as plain JSON by systems that cannot set the content type, and from files.
     if isinstance(document, list):
         return _batch(document)
     if isinstance(document, dict) and "specversion" in document:
         return [cloud_event(document)]
     return [_standard_webhook(document, delivery.headers)]
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise Untranslatable("the body is not JSON") from None
 
 
 def _batch(document: Any) -> list[_Event]:
@@ -224,7 +218,7 @@ def _binary(delivery: Delivery) -> _Event:
     problem = None if attributes.get("specversion") == "1.0" else "ce-specversion is not 1.0"
     media = delivery.headers.get("content-type", "application/json").partition(";")[0].strip()
     is_json = media.lower().endswith("json") and bool(delivery.body.strip())
-    attributes["data"] = _json(delivery.body) if is_json else None
+    attributes["data"] = json_body(delivery.body) if is_json else None
     return _from_attributes(attributes, problem)
 
 

@@ -13,32 +13,26 @@ Facts: facts/ats.md §1. Payloads: schemas/ats/greenhouse.py.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
 from consumers.ats_adapters import greenhouse_harvest
 from consumers.ats_adapters.adapter import POLLED, Delivery, Probe, Translation
 from consumers.ats_adapters.greenhouse_facts import (
     Case,
     OfferCase,
-    Told,
     application_submitted,
-    contact_keys,
     facts_of_offer,
     offer_decided,
     prospect,
     rejected,
-    required,
     sealed_profile,
     time_stamp,
 )
+from consumers.ats_adapters.told import Told, contact_keys, digest_of, json_object, required
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import GREENHOUSE as SIGNATURE
@@ -106,16 +100,11 @@ class Greenhouse:
         handler = _HANDLERS.get(action)
         if handler is None:
             return Translation(context=f"about a {concern}, not a candidate")
-        return handler(Told(delivery, connection, connection.source_name, action, payload))
+        return handler(Told(delivery, connection, action, payload))
 
 
 def _opened(body: bytes) -> tuple[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise Untranslatable("the body is not JSON") from None
-    if not isinstance(document, dict):
-        raise Untranslatable("the body is not a JSON object")
+    document = json_object(body)
     action = document.get("action")
     if not isinstance(action, str):
         hint = "; Greenhouse Onboarding is not read here" if "event_type" in document else ""
@@ -157,21 +146,13 @@ def _stage_changed(told: Told) -> Translation:
     when = case.last_activity()
     if case.said.is_prospect:
         return case.kept(event_id, when)
-    statements = [case.statement(case.touchpoint(StageChanged, event_id, when))]
-    if kind := told.connection.kind_of_stage(case.said.stage):
-        statements.append(_implied_by_stage(case, kind, event_id))
-    return Translation(tuple(statements))
+    moved = case.statement(case.touchpoint(StageChanged, event_id, when))
 
+    def implied(kind: type[Touchpoint]) -> Statement:
+        # At a time that is inferred: moved there says that it was meant, not when it was done.
+        return case.statement(case.touchpoint(kind, event_id, when), personal=False)
 
-def _implied_by_stage(case: Case, kind: type[Touchpoint], event_id: str) -> Statement:
-    try:
-        # Moved there says that it was meant, and not when it was done.
-        touchpoint = case.touchpoint(kind, event_id, case.last_activity())
-    except ValidationError:
-        raise Untranslatable(
-            f"the connection's stages map a stage to {kind.KIND}, which needs more than a stage"
-        ) from None
-    return case.statement(touchpoint, personal=False)
+    return Translation((moved, *told.implied_by_stage(case.said.stage, implied)))
 
 
 def _reopened(told: Told) -> Translation:
@@ -284,7 +265,7 @@ def _candidate_anonymized(told: Told) -> Translation:
     fields = said.get("anonymized_fields")
     entries = fields if isinstance(fields, list) else []
     names = sorted(entry for entry in entries if isinstance(entry, str))
-    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:32]
+    digest = digest_of("\n".join(names).encode())
     touchpoint = told.unrecognised(f"candidate/{candidate_id}/anonymized/{digest}", told.received())
     return Translation((Statement(touchpoint, (told.key("candidate", candidate_id),)),))
 

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from consumers.ats_adapters.adapter import Delivery, Translation
-from consumers.connections import Connection
-from consumers.errors import Untranslatable
+from consumers.ats_adapters.adapter import Translation
+from consumers.ats_adapters.told import Told, contact_keys, required
 from schemas.ats.greenhouse import Application, Offer, instant, moment
 from schemas.ats.lenient import Json, text, values
 from schemas.event import Actor, Moment, Touchpoint
@@ -32,72 +31,12 @@ from schemas.touchpoints import (
     OfferDecided,
     OfferDeclined,
     OfferSent,
-    RejectionDecided,
-    RejectionSent,
     UnrecognisedTouchpoint,
     Withdrew,
 )
 
 WITHDRAWN = "they rejected us"
 """Name of the rejection reason type of a withdrawal. Its id differs between organisations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One delivery being read: what every handler needs."""
-
-    delivery: Delivery
-    connection: Connection
-    source: str
-    action: str
-    payload: Any
-    late: bool = False
-    """Whether a poll came upon it."""
-
-    def touchpoint(
-        self, kind: type[Touchpoint], event_id: str, when: Moment, **fields: Any
-    ) -> Touchpoint:
-        return kind.told(
-            source=self.source,
-            source_event_id=event_id,
-            moment=when,
-            delivery_id=self.delivery.delivery_id,
-            late=self.late,
-            **fields,
-        )
-
-    def scoped(self, some_id: str | None) -> str | None:
-        """An id of this source, told apart from equal ones of other sources."""
-        return None if some_id is None else f"{self.source}:{some_id}"
-
-    def key(self, namespace: str, value: str) -> PersonKey:
-        return PersonKey(f"{self.source}:{namespace}", value)
-
-    def user(self, user_id: str | None) -> Actor | None:
-        """Somebody of the employer's, by the id of their account."""
-        return None if user_id is None else Actor(type="person", id=self.scoped(user_id))
-
-    def received(self) -> Moment:
-        """When it arrived: nothing says when it happened, and a retry may be 15 hours late."""
-        return Moment.of(self.delivery.received_at, quality="unknown")
-
-    def digest(self) -> str:
-        """Stands for a fact that has no time of its own: a retry has the same body."""
-        return hashlib.sha256(self.delivery.body).hexdigest()[:32]
-
-    def unrecognised(
-        self, event_id: str, when: Moment, label: str | None = None, **fields: Any
-    ) -> Touchpoint:
-        return self.touchpoint(
-            UnrecognisedTouchpoint, event_id, when, label=label or self.action, **fields
-        )
-
-
-def required(found: str | None, path: str) -> str:
-    """An id that a delivery cannot do without. Raises Untranslatable naming its place."""
-    if found is None:
-        raise Untranslatable(f"{path} is missing or no id")
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +52,7 @@ class Case:
     def of(cls, told: Told) -> Case:
         said = Application.read(told.payload)
         application_id = required(said.application_id, "payload.application.id")
-        keys = [told.key("application", application_id)]
-        if said.candidate_id is not None:
-            keys.insert(0, told.key("candidate", said.candidate_id))
+        keys = told.keys(candidate=said.candidate_id, application=application_id)
         return cls(told, said, application_id, (*keys, *contact_keys(said.emails, said.phones)))
 
     def event_id(self, *fact: str) -> str:
@@ -197,7 +134,7 @@ def rejected(told: Told) -> Translation:
 def _kind_of_rejection(case: Case) -> type[Touchpoint]:
     if (case.said.rejection_type or "").casefold() == WITHDRAWN:
         return Withdrew
-    return RejectionSent if case.told.connection.rejection_is_sent else RejectionDecided
+    return case.told.kind_of_rejection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +176,7 @@ class OfferCase:
         return self.told.user(self.said.owner_id)
 
     def translation(self, touchpoints: list[Touchpoint]) -> Translation:
-        person: tuple[PersonKey, ...] = (self.told.key("application", self.application_id),)
-        if self.said.candidate_id is not None:
-            person = (self.told.key("candidate", self.said.candidate_id), *person)
+        person = self.told.keys(candidate=self.said.candidate_id, application=self.application_id)
         notes = Personal(text={"notes": self.said.notes}) if self.said.notes else None
         return Translation(
             tuple(
@@ -291,13 +226,6 @@ def facts_of_offer(case: OfferCase, status: str) -> list[Touchpoint]:
 
 _ANSWERS: dict[str, type[Touchpoint]] = {"accepted": OfferAccepted, "rejected": OfferDeclined}
 _ANSWER_WORDS: dict[type[Touchpoint], str] = {OfferAccepted: "accepted", OfferDeclined: "declined"}
-
-
-def contact_keys(emails: tuple[str, ...], phones: tuple[str, ...]) -> list[PersonKey]:
-    """The candidate's own addresses and numbers; never those of recruiters or referrers."""
-    keys = [PersonKey("email", value) for value in emails]
-    keys += [PersonKey("phone", value) for value in phones]
-    return keys
 
 
 def sealed_profile(

@@ -24,8 +24,8 @@ Facts: facts/ats.md §1.4 to 1.6.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from email.utils import getaddresses
 from typing import Any
@@ -35,14 +35,13 @@ import orjson
 from consumers.ats_adapters.adapter import BEFORE, POLLED, Delivery, Translation
 from consumers.ats_adapters.greenhouse_facts import (
     OfferCase,
-    Told,
     application_submitted,
     facts_of_offer,
     offer_decided,
     rejected,
-    required,
     time_stamp,
 )
+from consumers.ats_adapters.told import Told, digest_of, json_object, required
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from journey.identity import normal_email
@@ -73,13 +72,7 @@ def translate(delivery: Delivery, connection: Connection) -> Translation:
     handler = _HANDLERS.get(endpoint)
     if handler is None:
         raise Untranslatable("it was polled from a list that is not read here")
-    try:
-        found = orjson.loads(delivery.body)
-    except orjson.JSONDecodeError:
-        raise Untranslatable("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise Untranslatable("the body is not a JSON object")
-    return handler(Told(delivery, connection, connection.source_name, endpoint, found, late=True))
+    return handler(Told(delivery, connection, endpoint, json_object(delivery.body)))
 
 
 # --- candidates -----------------------------------------------------------------------------
@@ -108,9 +101,7 @@ def _candidate(told: Told) -> Translation:
 def _as_pushed(told: Told, candidate: Json, application: Json, **changes: Any) -> Told:
     """An application as a webhook would have told it, so that both are read in one place."""
     pushed = {**application, "candidate": candidate, **changes}
-    return Told(
-        told.delivery, told.connection, told.source, told.action, {"application": pushed}, told.late
-    )
+    return replace(told, payload={"application": pushed})
 
 
 # --- offers ---------------------------------------------------------------------------------
@@ -279,7 +270,7 @@ def _created(told: Told, item: Json) -> Moment:
 def _item_id(item: Json) -> str:
     """Its id; what has none is known by what it says."""
     found = opaque_id(item.get("id"))
-    return found or hashlib.sha256(orjson.dumps(item, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    return found or digest_of(orjson.dumps(item, option=orjson.OPT_SORT_KEYS))
 
 
 def _only_application(candidate: Json) -> str | None:

@@ -30,10 +30,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
 from consumers.ats_adapters.adapter import Delivery, Probe, Translation
+from consumers.ats_adapters.told import Told, json_object
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from consumers.webhooks.signatures import verify_lever
@@ -48,8 +46,6 @@ from schemas.touchpoints import (
     Hired,
     InterviewCancelled,
     InterviewScheduled,
-    RejectionDecided,
-    RejectionSent,
     StageChanged,
     UnrecognisedTouchpoint,
     Withdrew,
@@ -88,7 +84,10 @@ class Lever:
 
     def translate(self, delivery: Delivery, connection: Connection) -> Translation:
         """What the delivery says. Raises Untranslatable."""
-        said = _opened(delivery.body)
+        # Not even the example in Lever's documentation is JSON: it lacks a comma, and has one
+        # too many.
+        document = json_object(delivery.body)
+        said = Event.read(document)
         if said.event is None:
             raise Untranslatable("event is missing")
         if said.event not in EVENTS:
@@ -97,52 +96,25 @@ class Lever:
             return Translation(context=f"unknown event{word}")
         if said.is_test:
             return Translation(context="a test of the webhook")
-        return _HANDLERS[said.event](_Told(delivery, connection, said, said.event))
-
-
-def _opened(body: bytes) -> Event:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # The example in Lever's documentation is one: it lacks a comma and has one too many.
-        raise Untranslatable("the body is not JSON") from None
-    if not isinstance(document, dict):
-        raise Untranslatable("the body is not a JSON object")
-    return Event.read(document)
+        return _HANDLERS[said.event](LeverTold(delivery, connection, said.event, document, said))
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """One delivery being read: what every handler needs."""
+class LeverTold(Told):
+    """A delivery of Lever's, and what of it is there."""
 
-    delivery: Delivery
-    connection: Connection
     said: Event
-    event: str
-
-    @property
-    def source(self) -> str:
-        return self.connection.source_name
-
-    def scoped(self, some_id: str | None) -> str | None:
-        """An id of this source, told apart from equal ones of other sources."""
-        return None if some_id is None else f"{self.source}:{some_id}"
 
     def person(self) -> tuple[PersonKey, ...]:
         """Every key there is: the contact is the person, the others lead to it."""
         said = self.said
-        named = (
-            ("contact", said.contact_id),
-            ("opportunity", said.opportunity_id),
-            ("interview", said.interview_id),
+        return self.keys(
+            contact=said.contact_id, opportunity=said.opportunity_id, interview=said.interview_id
         )
-        return tuple(PersonKey(f"{self.source}:{name}", found) for name, found in named if found)
 
     def triggered(self) -> Moment:
         """When Lever says it happened; a time that cannot be read is unknown."""
-        return moment(self.said.triggered_at) or Moment.of(
-            self.delivery.received_at, quality="unknown"
-        )
+        return moment(self.said.triggered_at) or self.received()
 
     def stamp(self) -> str:
         """Tells two events of one kind apart, and not an event from its retry or rerun."""
@@ -159,14 +131,8 @@ class _Told:
     def statement(
         self, kind: type[Touchpoint], event_id: str, when: Moment, **fields: Any
     ) -> Statement:
-        touchpoint = kind.told(
-            source=self.source,
-            source_event_id=event_id,
-            moment=when,
-            delivery_id=self.delivery.delivery_id,
-            application_id=self.scoped(self.said.opportunity_id),
-            **fields,
-        )
+        application_id = self.scoped(self.said.opportunity_id)
+        touchpoint = self.touchpoint(kind, event_id, when, application_id=application_id, **fields)
         return Statement(touchpoint, self.person())
 
 
@@ -184,29 +150,26 @@ def _time(milliseconds: Any) -> str | None:
 # --- opportunities --------------------------------------------------------------------------
 
 
-def _application_created(told: _Told) -> Translation:
+def _application_created(told: LeverTold) -> Translation:
     # An opportunity has at most one application.
     return told.translation(ApplicationSubmitted, f"{told.opportunity()}/submitted")
 
 
-def _stage_changed(told: _Told) -> Translation:
+def _stage_changed(told: LeverTold) -> Translation:
     opportunity, stage = told.opportunity(), _required(told.said.to_stage, "data.toStageId")
     event_id = f"{opportunity}/stage/{stage}/{told.stamp()}"
     when = told.triggered()
-    statements = [told.statement(StageChanged, event_id, when, stage=stage)]
-    if kind := told.connection.kind_of_stage(stage):
+    moved = told.statement(StageChanged, event_id, when, stage=stage)
+
+    def implied(kind: type[Touchpoint]) -> Statement:
         # Moved there says that it was meant, and not when it was done.
         meant = when.model_copy(update={"quality": "inferred"})
-        try:
-            statements.append(told.statement(kind, event_id, meant, stage=stage))
-        except ValidationError:
-            raise Untranslatable(
-                f"the connection's stages map a stage to {kind.KIND}, which needs more than a stage"
-            ) from None
-    return Translation(tuple(statements))
+        return told.statement(kind, event_id, meant, stage=stage)
+
+    return Translation((moved, *told.implied_by_stage(stage, implied)))
 
 
-def _archive_changed(told: _Told) -> Translation:
+def _archive_changed(told: LeverTold) -> Translation:
     now, before = told.said.to_archived, told.said.from_archived
     if isinstance(now, Archived):
         return _archived(told, now)
@@ -218,7 +181,7 @@ def _archive_changed(told: _Told) -> Translation:
     return _kept(told, f"{told.opportunity()}/archive/{told.stamp()}")
 
 
-def _archived(told: _Told, now: Archived) -> Translation:
+def _archived(told: LeverTold, now: Archived) -> Translation:
     opportunity = told.opportunity()
     event_id = f"{opportunity}/archived/{_time(now.archived_at) or told.stamp()}"
     when = moment(now.archived_at) or told.triggered()
@@ -228,57 +191,56 @@ def _archived(told: _Told, now: Archived) -> Translation:
     if meaning == "withdrew":
         return told.translation(Withdrew, event_id, when, reason=now.reason_id)
     if meaning == "rejected":
-        kind = RejectionSent if told.connection.rejection_is_sent else RejectionDecided
-        return told.translation(kind, event_id, when, reason=now.reason_id)
+        return told.translation(told.kind_of_rejection(), event_id, when, reason=now.reason_id)
     return _kept(told, event_id, when)
 
 
-def _hired(told: _Told) -> Translation:
+def _hired(told: LeverTold) -> Translation:
     return told.translation(Hired, f"{told.opportunity()}/hired")
 
 
-def _deleted(told: _Told) -> Translation:
+def _deleted(told: LeverTold) -> Translation:
     return _kept(told, f"{told.opportunity()}/deleted")
 
 
-def _kept(told: _Told, event_id: str, when: Moment | None = None) -> Translation:
+def _kept(told: LeverTold, event_id: str, when: Moment | None = None) -> Translation:
     """It concerns a person, and nothing that has a kind can be said of it."""
-    return told.translation(UnrecognisedTouchpoint, event_id, when, label=told.event)
+    return told.translation(UnrecognisedTouchpoint, event_id, when, label=told.action)
 
 
 # --- interviews, contacts -------------------------------------------------------------------
 
 
-def _interview_created(told: _Told) -> Translation:
+def _interview_created(told: LeverTold) -> Translation:
     interview = _required(told.said.interview_id, "data.interviewId")
     return told.translation(
         InterviewScheduled, f"interview/{interview}/created", interview_id=told.scoped(interview)
     )
 
 
-def _interview_updated(told: _Told) -> Translation:
+def _interview_updated(told: LeverTold) -> Translation:
     """A new time, another interviewer or a note: only a move would be news to the candidate."""
     interview = _required(told.said.interview_id, "data.interviewId")
     return _kept(told, f"interview/{interview}/updated/{told.stamp()}")
 
 
-def _interview_deleted(told: _Told) -> Translation:
+def _interview_deleted(told: LeverTold) -> Translation:
     interview = _required(told.said.interview_id, "data.interviewId")
     return told.translation(
         InterviewCancelled, f"interview/{interview}/deleted", interview_id=told.scoped(interview)
     )
 
 
-def _contact_created(told: _Told) -> Translation:
+def _contact_created(told: LeverTold) -> Translation:
     return _kept(told, f"contact/{_required(told.said.contact_id, 'data.contactId')}/created")
 
 
-def _contact_updated(told: _Told) -> Translation:
+def _contact_updated(told: LeverTold) -> Translation:
     contact = _required(told.said.contact_id, "data.contactId")
     return _kept(told, f"contact/{contact}/updated/{told.stamp()}")
 
 
-_HANDLERS: dict[str, Callable[[_Told], Translation]] = {
+_HANDLERS: dict[str, Callable[[LeverTold], Translation]] = {
     "applicationCreated": _application_created,
     "candidateStageChange": _stage_changed,
     "candidateArchiveChange": _archive_changed,
