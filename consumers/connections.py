@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from consumers.yaml_file import first_fault, read_yaml
 from journey.errors import ConfigurationError
 from schemas.errors import UnknownKind
 from schemas.event import Touchpoint
@@ -185,14 +185,7 @@ def load_connections(
 
 
 def _from_file(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{path}{line} is not YAML; mend it") from None
+    document = read_yaml(path, str(path))
     if document is None:
         return {}
     connections = document.get("connections") if isinstance(document, dict) else None
@@ -250,11 +243,7 @@ def _checked(
     try:
         connection = Connection(name=name, **{k: v for k, v in fields.items() if k != "name"})
     except ValidationError as error:
-        # Only the place and the message: the input may be a secret.
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{where}, {field}: {message}") from None
+        raise ConfigurationError(f"{where}, {first_fault(error)}") from None
     if known_sources and connection.source not in known_sources:
         raise ConfigurationError(
             f"{where}, source: {connection.source!r} is no adapter; "

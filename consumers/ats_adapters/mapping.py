@@ -24,13 +24,13 @@ set for all. `consumers/ats_adapters/mappings/sample.yaml` is a commented exampl
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -43,6 +43,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from consumers.yaml_file import first_fault, read_yaml
 from journey.errors import ConfigurationError
 from schemas.errors import UnknownKind
 from schemas.event import Channel, Touchpoint
@@ -127,21 +128,7 @@ class EventMapping(Places):
             return self
         if self.kind is None:
             raise ValueError("has no kind; name one, or write `ignore: true`")
-        try:
-            kind = touchpoint_class(self.kind)
-        except UnknownKind as error:
-            raise ValueError(str(error)) from None
-        if kind in CONCLUDED:
-            raise ValueError(f"{self.kind} is concluded by the engine, never told by a source")
-        own = own_fields(kind)
-        for name in (*self.fields, *self.constants):
-            if name not in own:
-                known = ", ".join(own) or "none"
-                raise ValueError(f"{self.kind} has no field {name!r}; its own fields are: {known}")
-        for name, info in own.items():
-            told = name in self.fields or name in self.constants or name == "label"
-            if info.is_required() and not told:
-                raise ValueError(f"{self.kind} needs {name}; say where it is under `fields`")
+        check_kind(self.kind, told=(*self.fields, *self.constants))
         return self
 
 
@@ -161,6 +148,27 @@ class Mapping(Places):
             if not (self.person or event.person or event.ignore):
                 raise ValueError(f"says nowhere whose event a {event_type} is; fill in `person`")
         return self
+
+
+def check_kind(name: str, told: Collection[str]) -> None:
+    """That a source may tell this kind by these of its own fields. Raises ValueError if not.
+
+    A `label` may be left out: what has no kind here is called what its source calls it.
+    """
+    try:
+        kind = touchpoint_class(name)
+    except UnknownKind as error:
+        raise ValueError(str(error)) from None
+    if kind in CONCLUDED:
+        raise ValueError(f"{name} is concluded by the engine, never told by a source")
+    own = own_fields(kind)
+    for field in told:
+        if field not in own:
+            known = ", ".join(own) or "none"
+            raise ValueError(f"{name} has no field {field!r}; its own fields are: {known}")
+    for field, info in own.items():
+        if info.is_required() and field not in told and field != "label":
+            raise ValueError(f"{name} needs {field}; say where it is under `fields`")
 
 
 def own_fields(kind: type[Touchpoint]) -> dict[str, FieldInfo]:
@@ -219,25 +227,14 @@ def load_mapping(path: Path) -> Mapping:
 
 
 def _read(path: Path) -> Mapping:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the mapping {path.name} cannot be read ({type(error).__name__})"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"the mapping {path.name}{line} is not YAML") from None
+    called = f"the mapping {path.name}"
+    document = read_yaml(path, called)
     if not isinstance(document, dict):
-        raise ConfigurationError(f"the mapping {path.name} holds no fields; see the sample")
+        raise ConfigurationError(f"{called} holds no fields; see the sample")
     try:
         return Mapping.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"the mapping {path.name}, {field}: {message}") from None
+        raise ConfigurationError(f"{called}, {first_fault(error)}") from None
 
 
 def found_at(root: Any, path: str) -> list[Any]:
@@ -261,4 +258,7 @@ def _step(holder: Any, step: str) -> list[Any]:
     return []
 
 
-__all__ = ["EventMapping", "Mapping", "Places", "found_at", "load_mapping", "own_fields"]
+__all__ = [
+    "EventMapping", "Mapping", "Places", "Zone", "check_kind", "found_at", "load_mapping",
+    "text_fields", "time_fields",
+]  # fmt: skip

@@ -24,14 +24,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from consumers.ats_adapters.mapping import CONCLUDED, Zone, own_fields
+from consumers.ats_adapters.mapping import Zone, check_kind
+from consumers.yaml_file import first_fault, read_yaml
 from journey.errors import ConfigurationError
-from schemas.errors import UnknownKind
 from schemas.event import Channel
-from schemas.registry import touchpoint_class
 
 BUILT_IN = Path(__file__).with_name("maps")
 IGNORE = "ignore"
@@ -74,21 +72,7 @@ class Meaning(BaseModel):
             raise ValueError("has only one of `by` and `values`, and each needs the other")
         if self.kind == IGNORE:
             return self
-        try:
-            kind = touchpoint_class(self.kind)
-        except UnknownKind as error:
-            raise ValueError(str(error)) from None
-        if kind in CONCLUDED:
-            raise ValueError(f"{self.kind} is concluded by the engine, never told by a source")
-        own = own_fields(kind)
-        for name in (*self.fields, *self.constants):
-            if name not in own:
-                known = ", ".join(own) or "none"
-                raise ValueError(f"{self.kind} has no field {name!r}; its own fields are: {known}")
-        for name, info in own.items():
-            told = name in self.fields or name in self.constants or name == "label"
-            if info.is_required() and not told:
-                raise ValueError(f"{self.kind} needs {name}; say where it is under `fields`")
+        check_kind(self.kind, told=(*self.fields, *self.constants))
         return self
 
     def columns(self) -> list[str]:
@@ -198,16 +182,7 @@ def load_log_map(name: str) -> LogMap:
             raise ConfigurationError(
                 f"no map is called {name!r}; name a YAML file, or one of {known}"
             )
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the map {path.name} cannot be read ({type(error).__name__})"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"the map {path.name}{line} is not YAML; mend it") from None
+    document = read_yaml(path, f"the map {path.name}")
     if not isinstance(document, dict):
         raise ConfigurationError(
             f"the map {path.name} holds no fields; `journey import --suggest LOG` makes one"
@@ -220,10 +195,7 @@ def checked_map(document: dict[str, Any], name: str) -> LogMap:
     try:
         return LogMap.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"the map {name}, {field}: {message}") from None
+        raise ConfigurationError(f"the map {name}, {first_fault(error)}") from None
 
 
 __all__ = ["IGNORE", "LogMap", "Meaning", "checked_map", "load_log_map"]
