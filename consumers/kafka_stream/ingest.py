@@ -31,7 +31,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -69,6 +68,7 @@ from consumers.kafka_stream.messages import (
     dead_letter_record,
     delivery_of,
     place,
+    written_at,
 )
 from consumers.kafka_stream.topics import DEAD_LETTERS, DELIVERIES
 from journey.clock import Clock
@@ -581,17 +581,17 @@ class _Was:
 
     def __init__(self, record: Received, headers: Sequence[tuple[str, bytes]]) -> None:
         self.topic, self.partition, self.offset = record.topic, record.partition, record.offset
-        self.key, self.value, self.headers = record.key, record.value, headers
+        self.timestamp, self.key, self.value = record.timestamp, record.key, record.value
+        self.headers = headers
 
 
 def _unreadable(record: Any, came_from: str) -> Delivery:
     """What stands in a record whose headers are not ours, under an id made of its place."""
-    stamp = getattr(record, "timestamp", 0) or 0
     return Delivery(
         DeliveryId(str(uuid5(NAMESPACE_URL, f"kafka:{came_from}"))),
         "unknown",
         "unknown",
-        datetime.fromtimestamp(max(stamp, 0) / 1000, UTC),
+        written_at(record),
         {},
         record.value or b"",
     )

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,6 +19,7 @@ import structlog
 from consumers.errors import KafkaUnavailable
 from consumers.kafka_stream.alerts import ALERTS_FEED
 from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.messages import written_at
 from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Feed
 from consumers.kafka_stream.topics import DEAD_LETTERS, DELIVERIES
 from journey.database import Connection
@@ -279,7 +280,7 @@ def _written_at(
             for each, offset in places.items():
                 consumer.seek(each, offset)
             for each, records in consumer.poll(200, max_records=len(places)).items():
-                found[each, places[each]] = datetime.fromtimestamp(records[0].timestamp / 1000, UTC)
+                found[each, places[each]] = written_at(records[0])
                 left.discard((each, places[each]))
     return found
 

@@ -13,7 +13,7 @@ nobody else may read. Touchpoints and alerts hold opaque ids, kinds, times and c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -41,6 +41,9 @@ DEAD_LETTER_AT = "dead-letter-at"
 DEAD_LETTER_FROM = "dead-letter-from"
 """Topic, partition and offset of the record it was, with slashes between."""
 _DEAD_LETTER = "dead-letter-"
+
+_LATEST_MS = 253_402_300_799_000
+"""The end of the last year that a date can have."""
 
 ALERTS_SOURCE = "candidate-journey/alerts"
 """`ce_source` of an alert; that of a touchpoint is the system that told it."""
@@ -70,6 +73,8 @@ class Received(Protocol):
     @property
     def offset(self) -> int: ...
     @property
+    def timestamp(self) -> int: ...
+    @property
     def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
@@ -80,6 +85,20 @@ class Received(Protocol):
 def place(record: Received) -> str:
     """Where a record stands: `journey.deliveries/3/1041`."""
     return f"{record.topic}/{record.partition}/{record.offset}"
+
+
+def written_at(record: Received) -> datetime:
+    """When a record was written, as its sender has it: any number at all."""
+    return datetime.fromtimestamp(min(max(record.timestamp, 0), _LATEST_MS) / 1000, UTC)
+
+
+def _text(headers: Mapping[str, bytes | None], name: str) -> str:
+    """A header as text. Raises KeyError without it, ValueError for what no database keeps."""
+    told = headers[name]
+    # A header may have no value: no client of ours sends one, others may.
+    if told is None or b"\0" in told:
+        raise ValueError(name)
+    return told.decode()
 
 
 # --- deliveries -----------------------------------------------------------------------------
@@ -113,8 +132,8 @@ def delivery_of(record: Received) -> Delivery:
     """The delivery in a record. Raises Untranslatable, naming the place and what is wrong."""
     headers = dict(record.headers)
     try:
-        delivery_id = str(UUID(headers[DELIVERY_ID].decode()))
-        received_at = datetime.fromisoformat(headers[RECEIVED_AT].decode())
+        delivery_id = str(UUID(_text(headers, DELIVERY_ID)))
+        received_at = datetime.fromisoformat(_text(headers, RECEIVED_AT))
         if received_at.tzinfo is None:
             raise ValueError(RECEIVED_AT)
         own = orjson.loads(headers[HEADERS])
@@ -122,15 +141,15 @@ def delivery_of(record: Received) -> Delivery:
             raise ValueError(HEADERS)
         return Delivery(
             DeliveryId(delivery_id),
-            headers[CONNECTION].decode(),
-            headers[SOURCE].decode(),
+            _text(headers, CONNECTION),
+            _text(headers, SOURCE),
             received_at.astimezone(UTC),
             own,
             record.value or b"",
         )
     except KeyError as error:
         raise Untranslatable(f"the record {place(record)} has no header {error.args[0]}") from None
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Untranslatable(
             f"the record {place(record)} has headers that are not those of a delivery"
         ) from None
@@ -240,10 +259,10 @@ def dead_letter_of(record: Received) -> DeadLetter:
     """The dead letter in a record. Raises ValueError when it is none."""
     headers = dict(record.headers)
     try:
-        reason = headers[DEAD_LETTER_REASON].decode()
-        at = datetime.fromisoformat(headers[DEAD_LETTER_AT].decode()).astimezone(UTC)
-        came_from = headers[DEAD_LETTER_FROM].decode()
-    except (KeyError, ValueError):
+        reason = _text(headers, DEAD_LETTER_REASON)
+        at = datetime.fromisoformat(_text(headers, DEAD_LETTER_AT)).astimezone(UTC)
+        came_from = _text(headers, DEAD_LETTER_FROM)
+    except (KeyError, ValueError, OverflowError):
         raise ValueError(f"the record {place(record)} is no dead letter") from None
     return DeadLetter(reason, at, came_from, _as_it_was(record.key, record.value, record.headers))
 
@@ -277,7 +296,7 @@ def _as_it_was(
 
 def _told_id(headers: Sequence[tuple[str, bytes]]) -> DeliveryId | None:
     try:
-        return DeliveryId(str(UUID(dict(headers)[DELIVERY_ID].decode())))
+        return DeliveryId(str(UUID(_text(dict(headers), DELIVERY_ID))))
     except (KeyError, ValueError):
         return None
 
@@ -304,4 +323,5 @@ __all__ = [
     "place",
     "position_of",
     "touchpoint_record",
+    "written_at",
 ]
