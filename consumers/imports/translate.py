@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -152,7 +151,7 @@ class Translator:
             person = people.get(case) or person_of(cells, case)
             at, offset_minutes, quality, precision = when
             if event_id_key is None:
-                event_id = place_of(f"{case}/{activity.name}/{_canonical(text, at)}")
+                event_id = place_of(f"{case}/{activity.name}/{_canonical(text, when)}")
             else:
                 event_id = _checked_text(cells[event_id_key], "event id")
             kind = activity.kind
@@ -329,13 +328,15 @@ class _Places:
         return f"{event}/{seen + 1}" if seen else event
 
 
-def _canonical(text: str, at: datetime) -> str:
+def _canonical(text: str, when: When) -> str:
     """The moment in UTC as one text, whatever text told it."""
+    at, offset_minutes, _, _ = when
     # The usual cases, taken from the text itself: formatting costs as much as all the rest.
-    if text[19:] in _WHOLE_SECONDS and text[4] == "-" and not at.microsecond:
-        return f"{text[:10]}T{text[11:19]}"
-    if text[23:] in _UTC and text[19:20] == "." and text[4] == "-":
-        return f"{text[:10]}T{text[11:23]}000"
+    ending = text[19:]
+    if ending in _WHOLE_SECONDS and text[7] == "-" and not offset_minutes:
+        return text[:19] if text[10] == "T" else f"{text[:10]}T{text[11:19]}"
+    if ending[4:] in _UTC and ending[0] == "." and text[7] == "-" and not offset_minutes:
+        return f"{text[:23]}000" if text[10] == "T" else f"{text[:10]}T{text[11:23]}000"
     return at.replace(tzinfo=None).isoformat()
 
 

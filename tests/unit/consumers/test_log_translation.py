@@ -59,10 +59,15 @@ def test_an_event_is_known_by_case_activity_and_time() -> None:
             "2026-01-05T10:00:00.000+01:00",
             "2026-01-05T10:00",
             "20260105T090000Z",
+            "2026-W02-1T09:00:00Z",
+            "2026-01-05T09:00:00,000Z",
         )
     }
     assert ids == {"c1/applied/2026-01-05T09:00:00"}
     assert told(log_map, time="2026-01-05T09:00:00.250Z").source_event_id.endswith(".250000")
+    # A letter of a form, in local time, is no zone.
+    local = a_map(time_zone="Europe/Berlin", time_formats=["%Y-%m-%dT%H:%M:%SZ"])
+    assert told(local, time="2026-01-05T10:00:00Z").source_event_id in ids
 
 
 def test_an_event_id_of_the_log_is_kept_as_it_came() -> None:
