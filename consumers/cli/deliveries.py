@@ -184,38 +184,13 @@ def redrive(
 
 def _repair(connection: str, since: datetime, dry_run: bool, as_json: bool) -> None:
     """Read every delivery of the connection since then anew, and say what that changed."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from consumers.bootstrap import installation
     from consumers.cli.output import print_json
+    from consumers.cli.progress import counting
 
-    columns = (
-        TextColumn("reading deliveries, then comparing them"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} a second, left"),
-        TimeRemainingColumn(),
-    )
     with installation() as engine:
         engine.database  # noqa: B018 - opened before the bar is drawn
-        screen = Console(stderr=True)
-        with Progress(
-            *columns, console=screen, transient=True, disable=not screen.is_terminal
-        ) as bar:
-            task = bar.add_task("", total=None, rate="–")
-
-            def progress(done: int, total: int) -> None:
-                speed = bar.tasks[0].speed
-                rate = f"{speed:,.0f}" if speed else "–"
-                bar.update(task, completed=done, total=total, rate=rate)
-
+        with counting("reading deliveries, then comparing them", "a second") as progress:
             repaired = engine.repair.run(connection, since, dry_run=dry_run, progress=progress)
     if as_json:
         about = {"connection": connection, "since": since, "dry_run": dry_run}

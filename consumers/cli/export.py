@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ from consumers.cli.errors import WrongUsage
 from consumers.cli.options import AsJson, AsOf, as_of, moment
 
 if TYPE_CHECKING:
-    from consumers.exports.export import Access, Exported, Progress
+    from consumers.exports.export import Access, Exported
 
 FormatName = Literal["csv", "parquet", "xes", "ocel-json", "ocel-sqlite", "cloudevents"]
 
@@ -124,6 +123,7 @@ def export(
 
     from consumers.bootstrap import installation
     from consumers.cli.output import let_go_of_stdout
+    from consumers.cli.progress import of_rows
     from consumers.exports import ALL_FORMATS
     from consumers.exports.export import Exporter
     from consumers.logging import configure_logging
@@ -134,7 +134,7 @@ def export(
         jobs=frozenset(job or ()),
         sources=frozenset(source or ()),
         kinds=_kinds(kinds),
-        since=_from(since),
+        since=moment(since, "--from", day_begins=True),
         until=moment(until, "--to"),
         as_of=as_of(as_of_text),
         effective=effective,
@@ -144,7 +144,11 @@ def export(
         found = tuple(engine.log.find(each) for each in candidate or ())
         selection = replace(selection, candidates=found)
         exporter, form = Exporter(engine.database), ALL_FORMATS[format_]
-        with _bar() as progress:
+        with of_rows("exporting", "exporting") as show:
+
+            def progress(touchpoints: int, position: int, positions: int) -> None:
+                show(position, positions, touchpoints, touchpoints)
+
             if to_stdout:
                 try:
                     done = exporter.to_stream(form, sys.stdout.buffer, selection, progress=progress)
@@ -177,13 +181,6 @@ def _kinds(text: str | None) -> frozenset[str]:
     return kinds
 
 
-def _from(text: str | None) -> datetime | None:
-    """A moment; a date alone is the beginning of that day in UTC."""
-    if text is not None and len(text) == 10 and (end := moment(text, "--from")) is not None:
-        return datetime.combine(end.date(), time(), UTC)
-    return moment(text, "--from")
-
-
 def _access(asked: bool, by: str | None, reason: str | None, to_stdout: bool) -> Access | None:
     if not asked:
         if by or reason:
@@ -213,34 +210,6 @@ def _ending_cleanly() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Progress]:
-    """A bar with rate and time left on standard error, drawn on a terminal only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("exporting"),
-        BarColumn(),
-        TextColumn(
-            "{task.percentage:>3.0f} %  {task.fields[rows]} rows, {task.fields[rate]}/s, left"
-        ),
-        TimeRemainingColumn(),
-    )
-    screen = Console(stderr=True)
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("", total=None, rows="0", rate="–")
-
-        def progress(touchpoints: int, position: int, positions: int) -> None:
-            elapsed = bar.tasks[0].elapsed or 0
-            rate = f"{touchpoints / elapsed:,.0f}" if elapsed else "–"
-            bar.update(
-                task, completed=position, total=positions, rows=f"{touchpoints:,}", rate=rate
-            )
-
-        yield progress
 
 
 def _tell(done: Exported, file: Path, format_: str, as_json: bool, to_stdout: bool) -> None:

@@ -83,6 +83,7 @@ def import_log(
     log_file, log_map, translate = _opened(file, map_)
     from consumers.bootstrap import installation
     from consumers.cli.output import print_json
+    from consumers.cli.progress import of_rows
     from consumers.imports.history import Importer, aside_of
     from consumers.imports.translate import Translator
     from consumers.logging import configure_logging
@@ -90,7 +91,11 @@ def import_log(
     configure_logging("console", level=40)
     with installation() as engine:
         importer = Importer(engine.database, engine.log, engine.clock)
-        with _bar() as told:
+        with of_rows("reading", "recording") as show:
+
+            def told(done: int, total: int, imported: Imported) -> None:
+                show(done, total, imported.rows, imported.rows - imported.resumed_at)
+
             if dry_run:
                 imported = importer.forecast(log_file, translate, progress=told)
                 position = engine.log.position()
@@ -135,50 +140,6 @@ def _opened(file: Path, map_: str | None) -> tuple[Any, Any, Any]:
             f"`journey import {file.name} --suggest` proposes one"
         )
     return log_file, None, translate
-
-
-def _bar() -> Any:
-    """A bar with rate and time left, drawn on a terminal only."""
-    import contextlib
-
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(
-            "{task.percentage:>3.0f} %  {task.fields[rows]} rows, {task.fields[rate]}/s, left"
-        ),
-        TimeRemainingColumn(),
-    )
-
-    @contextlib.contextmanager
-    def drawn() -> Any:
-        import time
-
-        screen = Console(stderr=True)
-        with Progress(
-            *columns, console=screen, transient=True, disable=not screen.is_terminal
-        ) as bar:
-            task = bar.add_task("reading", total=None, rows="0", rate="–")
-            started = time.monotonic()
-
-            def told(done: int, total: int, imported: Imported) -> None:
-                fresh = imported.rows - imported.resumed_at
-                rate = fresh / max(0.001, time.monotonic() - started)
-                bar.update(
-                    task,
-                    description="recording",
-                    completed=done,
-                    total=total,
-                    rows=f"{imported.rows:,}",
-                    rate=f"{rate:,.0f}",
-                )
-
-            yield told
-
-    return drawn()
 
 
 def _document(

@@ -25,39 +25,14 @@ def rebuild(
 
     JSON: {touchpoints, journeys, seconds, position, differences: {table: rows}, dry_run}.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from consumers.bootstrap import installation
     from consumers.cli.output import console, print_json
+    from consumers.cli.progress import counting
     from projections.rebuild import rebuild as rebuild_views
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]} touchpoints/s, left"),
-        TimeRemainingColumn(),
-    )
     with installation() as engine:
         engine.database  # noqa: B018 - opened before the bar is drawn
-        screen = Console(stderr=True)
-        with Progress(
-            *columns, console=screen, transient=True, disable=not screen.is_terminal
-        ) as bar:
-            task = bar.add_task("folding", total=None, rate="–")
-
-            def progress(done: int, total: int) -> None:
-                speed = bar.tasks[0].speed
-                rate = f"{speed:,.0f}" if speed else "–"
-                bar.update(task, completed=done, total=total, rate=rate)
-
+        with counting("folding", "touchpoints/s") as progress:
             built = rebuild_views(
                 engine.database,
                 engine.meaning,
