@@ -276,13 +276,27 @@ def count_fewer(connection: DatabaseConnection, repeated: Mapping[DeliveryId, in
 
 def latest_fates(connection: DatabaseConnection, limit: int) -> list[bool]:
     """Of the newest deliveries that were translated, whether each is dead; the oldest first."""
-    # Their ids begin with the time, so the newest are at the end of the primary key.
-    rows = connection.execute(
-        "SELECT status = 'dead' FROM deliveries WHERE status = ANY(%s) AND handled_at IS NOT NULL "
-        "ORDER BY delivery_id DESC LIMIT %s",
-        [list(TRANSLATED), limit],
-    ).fetchall()
+    rows = connection.execute(_LATEST, [list(TRANSLATED), limit, limit]).fetchall()
     return [bool(row[0]) for row in reversed(rows)]
+
+
+# By arrival, not by id: an id is what its sender says, and of a record that is no delivery it is a
+# digest, which is mostly above all that begin with the time. The index has arrivals by connection,
+# so each one's newest are looked up, the connections by going from one to the next.
+_LATEST: LiteralString = """
+WITH RECURSIVE named AS (
+    (SELECT connection FROM deliveries ORDER BY connection LIMIT 1)
+    UNION ALL
+    SELECT next.connection FROM named, LATERAL (
+        SELECT connection FROM deliveries WHERE connection > named.connection
+        ORDER BY connection LIMIT 1) AS next
+)
+SELECT latest.dead FROM named, LATERAL (
+    SELECT status = 'dead' AS dead, arrival FROM deliveries
+    WHERE connection = named.connection AND status = ANY(%s) AND handled_at IS NOT NULL
+    ORDER BY arrival DESC LIMIT %s) AS latest
+ORDER BY latest.arrival DESC LIMIT %s
+"""
 
 
 _SUMMARY = (

@@ -304,6 +304,21 @@ def inbox_away() -> Exception:
     return psycopg.OperationalError("as a test has it")
 
 
+def test_a_restart_counts_what_came_last(database: Database) -> None:
+    """Not those whose ids sort last, as the ids of records do that are no deliveries."""
+    ids = [f"ffffffff-0000-5000-8000-{number:012}" for number in range(6)]
+    dead = [replace(delivery(NO_ACTION), delivery_id=each) for each in ids]
+    good = [replace(delivery(NO_ACTION), connection=f"c{n % 3}") for n in range(9)]
+    with database.transaction() as connection:
+        for each in (*dead, *good[:5], delivery(NO_ACTION), *good[5:]):
+            status = "recorded" if each in good else "dead"
+            outcome = inbox.Outcome(each.delivery_id, status)
+            inbox.archive(connection, [(each, outcome)], each.received_at)
+        inbox.keep(connection, [delivery(NO_ACTION)])
+        latest = inbox.latest_fates(connection, 11)
+    assert latest == [True, *[False] * 5, True, *[False] * 4]
+
+
 def test_a_topic_that_is_not_there_is_said_at_once(cluster: Cluster, make: Make) -> None:
     """With the command that makes it."""
     ingest = make(cluster=replace(cluster, prefix=f"{cluster.prefix}-none"))
