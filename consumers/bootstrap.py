@@ -290,49 +290,14 @@ class Installation:
         self.close()
 
     def _status(self) -> dict[str, Any]:
-        """What `/-/status` tells beside the inbox: how far projections and feeds are."""
-        return {
-            "projections": self._projections_status(),
-            "feeds": {
-                feed.source: feed.last_recorded_at.isoformat() for feed in self.queries.feeds()
-            },
-            "polls": self._polls_status(),
-            **(self._kafka_status() if self.settings.kafka else {}),
-        }
+        from consumers.figures import status
 
-    def _kafka_status(self) -> dict[str, Any]:
-        """How far each consumer group is, by partition, and up to where each log is published."""
-        from consumers.kafka_stream.lag import feed_lags
-
-        with self.database.transaction() as connection:
-            published = {each.topic: each.as_json() for each in feed_lags(self.cluster, connection)}
-        return {"kafka": self.lag_watch.now().as_json(), "published": published}
+        return status(self)
 
     def _metrics(self) -> str:
         from consumers.metrics import metrics
 
         return metrics(self)
-
-    def _projections_status(self) -> dict[str, Any]:
-        """How far the views are behind the log, in all and, where there are several, by lane."""
-        lanes = self.queries.positions()
-        head = self.log.position()
-        status: dict[str, Any] = {"position": lanes.least, "lag_touchpoints": head - lanes.least}
-        if len(lanes.lanes) > 1:
-            status["lag_by_lane"] = [head - position for position in lanes.lanes]
-        return status
-
-    def _polls_status(self) -> dict[str, Any]:
-        """How far each polled connection is: the last whole round, and the cursor of each list."""
-        from consumers.pollers.standing import standing
-
-        now = self.clock.now()
-        with self.database.transaction() as connection:
-            return {
-                name: standing(connection, name, now).as_json()
-                for name, each in self.connections.items()
-                if each.poll_key is not None
-            }
 
 
 def installation(clock: Clock | None = None) -> Installation:

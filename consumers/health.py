@@ -6,19 +6,24 @@ Read-only. A check that cannot be made because an earlier one failed is left out
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from consumers import inbox
 from consumers.bootstrap import Installation
 from consumers.errors import KafkaUnavailable
+from consumers.figures import published
 from consumers.pollers import standing as polls
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
+from projections.feeds.view import feeds_of
 from projections.positions import positions_of
 from projections.runner import built_with
+
+if TYPE_CHECKING:
+    from consumers.kafka_stream.lag import KafkaLag
 
 Status = Literal["ok", "note", "wrong"]
 
@@ -39,6 +44,8 @@ class Check:
 def examine(installation: Installation) -> Iterator[Check]:
     """Every check, in the order in which one depends on another."""
     yield from _configuration(installation)
+    if installation.settings.kafka:
+        yield from _topics(installation)
     try:
         database = installation.database
     except DatabaseUnavailable as error:
@@ -55,11 +62,37 @@ def examine(installation: Installation) -> Iterator[Check]:
             yield from _polls(installation, connection, now)
             yield from _meaning(installation, connection)
             yield from _master_key(installation, connection)
-            if installation.settings.kafka:
-                yield from _publish_lag(installation, connection, now)
-        yield from _feeds(installation, now)
+            yield from _publish_lag(installation, connection, now)
+            yield from _feeds(connection)
     except DatabaseUnavailable as error:
         yield Check("database", "wrong", str(error), "start the server, or mend the URL")
+
+
+def glance(
+    installation: Installation, connection: Connection, lag: KafkaLag | None, now: datetime
+) -> Iterator[Check]:
+    """The checks that a page can make each time somebody looks at it.
+
+    `examine` makes more: what reads whole tables, how topics are set, and whether the master key
+    is the right one, which a page of figures need not be given.
+    """
+    yield from _configuration(installation)
+    if lag is not None:
+        yield from _group_lag(installation, lag, now)
+    for look in _LOOKS:
+        if look not in _WHOLE_TABLES:
+            yield from look(connection, now)
+    yield from _polls(installation, connection, now)
+    yield from _meaning(installation, connection)
+    yield from _publish_lag(installation, connection, now)
+    yield from _feeds(connection)
+
+
+def summary(checks: Iterable[Check]) -> str:
+    """All of them in one sentence."""
+    found = [check.status for check in checks]
+    wrong = found.count("wrong")
+    return f"{wrong} of {len(found)} checks are wrong." if wrong else "All is well."
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -76,8 +109,6 @@ def _configuration(installation: Installation) -> Iterator[Check]:
         )
     else:
         yield Check("kafka", "ok", "crc32c is there")
-    if installation.settings.kafka:
-        yield from _topics(installation)
 
 
 def _topics(installation: Installation) -> Iterator[Check]:
@@ -115,13 +146,11 @@ def _topics(installation: Installation) -> Iterator[Check]:
             "ok",
             f"{len(found)} with {_number(cluster.partitions, 'partition', 'partitions')} each",
         )
-    yield from _group_lag(installation)
+    yield from _group_lag(installation, installation.lag_watch.now(), installation.clock.now())
 
 
-def _group_lag(installation: Installation) -> Iterator[Check]:
+def _group_lag(installation: Installation, lag: KafkaLag, now: datetime) -> Iterator[Check]:
     """How far each consumer group is, and since when the oldest it has not handled waits."""
-    now = installation.clock.now()
-    lag = installation.lag_watch.now()
     if lag.problem is not None:
         yield Check("kafka-lag", "wrong", lag.problem, "see the sentence itself")
     for group in lag.groups:
@@ -151,9 +180,7 @@ def _publish_lag(
     installation: Installation, connection: Connection, now: datetime
 ) -> Iterator[Check]:
     """Up to where each log is published: known from the database, without a broker."""
-    from consumers.kafka_stream.lag import feed_lags
-
-    for each in feed_lags(installation.cluster, connection):
+    for each in published(installation, connection):
         found = f"{each.topic} holds all up to position {each.position:,} of {each.head:,}"
         if each.since is not None and now - each.since > PATIENCE:
             yield Check(
@@ -405,6 +432,8 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
 _LOOKS: tuple[Callable[[Connection, datetime], Iterator[Check]], ...] = (
     _server, _migrations, _append_only, _gapless, _inbox, _projections, _alerts, _unattached,
 )  # fmt: skip
+_WHOLE_TABLES = (_gapless, _unattached)
+"""Those that take as long as the log is."""
 
 
 def _polls(installation: Installation, connection: Connection, now: datetime) -> Iterator[Check]:
@@ -449,8 +478,8 @@ def _master_key(installation: Installation, connection: Connection) -> Iterator[
     yield Check("master key", "ok", "opens what was sealed" if row else "there, nothing is sealed")
 
 
-def _feeds(installation: Installation, now: datetime) -> Iterator[Check]:
-    feeds = installation.queries.feeds()
+def _feeds(connection: Connection) -> Iterator[Check]:
+    feeds = feeds_of(connection)
     if not feeds:
         yield Check("feeds", "note", "no source has told anything yet", "try `journey demo`")
     for feed in feeds:

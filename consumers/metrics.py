@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from consumers import inbox
 from consumers.bootstrap import Installation
-from journey.database import Connection
+from consumers.figures import Figures, figures, published
 from journey.errors import DatabaseUnavailable
-from projections.positions import positions_of
+
+if TYPE_CHECKING:
+    from consumers.kafka_stream.lag import FeedLag
 
 Sample = tuple[Mapping[str, str], float]
 
@@ -58,10 +60,10 @@ def _gauges(installation: Installation) -> Iterator[Gauge]:
     now = installation.clock.now()
     found: list[Gauge] = []
     try:
-        with installation.database.transaction() as connection:
-            found += _of_database(connection, now)
+        with installation.database.reading() as connection:
+            found += _of_database(figures(connection, now), now)
             if installation.settings.kafka:
-                found += _of_feeds(installation, connection, now)
+                found += _of_feeds(published(installation, connection), now)
     except DatabaseUnavailable:
         found = []
     yield _one("journey_database_up", "Whether the database answers.", bool(found))
@@ -70,65 +72,55 @@ def _gauges(installation: Installation) -> Iterator[Gauge]:
         yield from _of_groups(installation, now)
 
 
-def _of_database(connection: Connection, now: datetime) -> Iterator[Gauge]:
-    counts = inbox.counts(connection)
+def _of_database(found: Figures, now: datetime) -> Iterator[Gauge]:
     yield Gauge(
         "journey_deliveries",
         "Deliveries in the inbox, by what became of them.",
-        [({"status": status}, count) for status, count in counts.items()],
+        [({"status": status}, count) for status, count in found.inbox.items()],
     )
-    row = connection.execute(
-        "SELECT (SELECT min(received_at) FROM deliveries WHERE status = 'pending'), "
-        "(SELECT position FROM log_head), "
-        "(SELECT count(*) FROM deadlines WHERE due_at <= %(now)s), "
-        "(SELECT min(due_at) FROM deadlines WHERE due_at <= %(now)s), "
-        "(SELECT count(*) FROM alerts WHERE state <> 'resolved'), "
-        "(SELECT count(*) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
-        "(SELECT count(*) FROM outbox WHERE given_up_at IS NOT NULL)",
-        {"now": now},
-    ).fetchone()
-    assert row is not None
-    pending_since, head, due, due_since, alerts, unsent, given_up = row
     yield _one(
         "journey_inbox_oldest_pending_seconds",
         "How long the oldest pending delivery of the inbox waits; 0 when none does.",
-        _seconds(pending_since, now),
+        _seconds(found.pending_since, now),
     )
-    yield _one("journey_log_position", "Touchpoints recorded.", head)
-    positions = positions_of(connection)
-    projected = positions.least
-    yield _one("journey_projections_position", "Up to where the views have read.", projected)
+    yield _one("journey_log_position", "Touchpoints recorded.", found.position)
+    yield _one("journey_projections_position", "Up to where the views have read.", found.projected)
     yield _one(
         "journey_projections_lag_touchpoints",
         "Touchpoints that the views have not read yet.",
-        max(0, head - projected),
+        found.lag_touchpoints,
     )
     yield Gauge(
         "journey_projections_lane_lag_touchpoints",
         "Positions of the log that a lane of the projections has not come to.",
-        [
-            ({"lane": str(lane)}, max(0, head - position))
-            for lane, position in enumerate(positions.lanes)
-        ],
+        [({"lane": str(lane)}, lag) for lane, lag in enumerate(found.lag_by_lane)],
     )
-    yield _one("journey_deadlines_due", "Deadlines that passed and wait for the sweeper.", due)
+    yield _one(
+        "journey_deadlines_due",
+        "Deadlines that passed and wait for the sweeper.",
+        found.deadlines_due,
+    )
     yield _one(
         "journey_deadlines_overdue_seconds",
         "How long the oldest of those is due; 0 when none is.",
-        _seconds(due_since, now),
+        _seconds(found.due_since, now),
     )
-    yield _one("journey_alerts_unresolved", "Alerts that are open or acknowledged.", alerts)
+    yield _one(
+        "journey_alerts_unresolved",
+        "Alerts that are open or acknowledged.",
+        sum(found.alerts.values()),
+    )
     yield Gauge(
         "journey_messages",
         "Messages about alerts that are not sent: they wait, or were given up.",
-        [({"state": "waiting"}, unsent), ({"state": "given_up"}, given_up)],
+        [
+            ({"state": "waiting"}, found.messages_waiting),
+            ({"state": "given_up"}, found.messages_given_up),
+        ],
     )
 
 
-def _of_feeds(installation: Installation, connection: Connection, now: datetime) -> Iterator[Gauge]:
-    from consumers.kafka_stream.lag import feed_lags
-
-    feeds = feed_lags(installation.cluster, connection)
+def _of_feeds(feeds: Sequence[FeedLag], now: datetime) -> Iterator[Gauge]:
     yield Gauge(
         "journey_published_position",
         "Up to where a log is published to its topic.",

@@ -96,6 +96,21 @@ class Database:
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable(_one_line(error)) from error
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to look with: it sees one moment and can change nothing.
+
+        Not one of the pool's, which waits for a server that is away; here one hears of it at once.
+        Raises DatabaseUnavailable.
+        """
+        try:
+            with self.connect() as connection:
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+                yield connection
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(_one_line(error)) from error
+
     def beside(self, schema: str) -> Database:
         """The same server with another schema first and this one behind it."""
         return Database(self.url, schema, fallback_schema=self.schema, pool_size=2)

@@ -26,10 +26,10 @@ from projections.deadline import Evidence
 from projections.effective import effective, standing
 from projections.fact import Fact
 from projections.feeds.fold import Feed
-from projections.feeds.view import COLUMNS as FEED_COLUMNS
+from projections.feeds.view import feeds_of
 from projections.journey_map.view import JourneyMapView
 from projections.merging import Members, merges_in
-from projections.positions import Positions, positions_of
+from projections.positions import projected_up_to
 from projections.projection import Journey, JourneyFold, Meaning
 from projections.reading import fact_of, read_streams
 from projections.replay import Step, replay
@@ -352,10 +352,7 @@ class Queries:
     def feeds(self) -> list[Feed]:
         """What each source has told us, and up to when."""
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                f"SELECT {', '.join(FEED_COLUMNS)} FROM feeds ORDER BY source"
-            )
-            return [Feed(*row) for row in rows]
+            return feeds_of(connection)
 
     def map(self, now: datetime, cohort: Cohort, by: By = "kind") -> AggregateMap:
         """What all journeys of a cohort tell together at `now`. Raises PathsIncomplete."""
@@ -366,12 +363,8 @@ class Queries:
 
     def position(self) -> int:
         """How far the projections have read the log."""
-        return self.positions().least
-
-    def positions(self) -> Positions:
-        """How far each lane of them has."""
         with self._database.transaction() as connection:
-            return positions_of(connection)
+            return projected_up_to(connection)
 
     def _ids(self, connection: Connection, candidate_id: UUID | None) -> list[UUID] | None:
         """Every id of a candidate's journey: rows stand under the one that survived."""

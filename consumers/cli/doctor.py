@@ -17,11 +17,10 @@ def doctor(as_json: AsJson = False) -> None:
     """
     from consumers.bootstrap import installation
     from consumers.cli.output import console, print_json, print_table
-    from consumers.health import examine
+    from consumers.health import examine, summary
 
     with installation() as engine:
         checks = list(examine(engine))
-    wrong = sum(check.status == "wrong" for check in checks)
     if as_json:
         print_json(checks)
     else:
@@ -38,8 +37,6 @@ def doctor(as_json: AsJson = False) -> None:
             empty="Nothing was looked at.",
         )
         console().print()
-        console().print(
-            "All is well." if not wrong else f"{wrong} of {len(checks)} checks are wrong."
-        )
-    if wrong:
+        console().print(summary(checks))
+    if any(check.status == "wrong" for check in checks):
         raise typer.Exit(FOUND)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from journey.database import Connection
-from projections.feeds.fold import FeedState
+from projections.feeds.fold import Feed, FeedState
 
 COLUMNS = (
     "source", "touchpoints", "first_occurred_at", "last_occurred_at", "last_recorded_at",
@@ -26,3 +26,9 @@ def add_feeds(connection: Connection, sums: FeedState) -> None:
         "last_recorded_at = greatest(f.last_recorded_at, excluded.last_recorded_at)",
         [list(column) for column in zip(*rows, strict=True)],
     )
+
+
+def feeds_of(connection: Connection) -> list[Feed]:
+    """What each source has told us, and up to when, by name."""
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feeds ORDER BY source")
+    return [Feed(*row) for row in rows]
