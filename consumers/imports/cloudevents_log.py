@@ -11,7 +11,6 @@ A line that is no event is a broken row; the others are read all the same.
 
 from __future__ import annotations
 
-import codecs
 import io
 from collections import deque
 from collections.abc import Iterator
@@ -21,10 +20,9 @@ from typing import Any
 import orjson
 
 from consumers.ats_adapters.generic import cloud_event
-from consumers.imports.log_file import CellMap, Row, UnreadableLog
+from consumers.imports.log_file import CellMap, Row, UnreadableLog, as_text
 from consumers.imports.log_map import LogMap
-from consumers.imports.ocel import as_text
-from consumers.imports.reading import Opened
+from consumers.imports.reading import Opened, check_encoding
 
 BOTH_IDS = "source#id"
 _LONGEST_LINE = 16 << 20
@@ -43,21 +41,7 @@ class CloudEventsLog:
 
     def check(self) -> None:
         """Reads through it: gzip and encoding whole, an event in it. Raises UnreadableLog."""
-        opened = Opened(self.path)
-        decoder = codecs.getincrementaldecoder(self._encoding)()
-        lines = 1
-        try:
-            for chunk in opened.chunks():
-                lines += decoder.decode(chunk).count("\n")
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            lines += error.object[: error.start].count(b"\n")
-            raise UnreadableLog(
-                f"{self.path.name}, about line {lines:,}, is not "
-                f"{self._encoding.removesuffix('-sig').upper()}, as JSON has to be; convert it"
-            ) from None
-        finally:
-            opened.close()
+        check_encoding(self.path, self._encoding, ", as JSON has to be; convert it")
         self._holds_events()
 
     def _holds_events(self) -> None:

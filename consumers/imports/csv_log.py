@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from consumers.imports.log_file import AnyRow, UnreadableLog
-from consumers.imports.reading import Opened
+from consumers.imports.reading import Opened, check_encoding
 
 MOST_COLUMNS = 1_000
 ROW_NUMBER = "row:number"
@@ -56,22 +56,9 @@ class CsvLog:
 
     def check(self) -> None:
         """Read it through: gzip and encoding are whole. Raises UnreadableLog."""
-        opened = Opened(self.path)
-        decoder = codecs.getincrementaldecoder(self._encoding)()
-        lines = 1
-        try:
-            for chunk in opened.chunks():
-                lines += decoder.decode(chunk).count("\n")
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            lines += error.object[: error.start].count(b"\n")
-            name = self._encoding.removesuffix("-sig").upper()
-            raise UnreadableLog(
-                f"{self.path.name}, about line {lines:,}, is not {name}; say what it is in the "
-                "map, such as `encoding: cp1252`"
-            ) from None
-        finally:
-            opened.close()
+        check_encoding(
+            self.path, self._encoding, "; say what it is in the map, such as `encoding: cp1252`"
+        )
 
     def key(self, column: str) -> int:
         """The place of a column. Raises UnreadableLog, with the nearest names."""

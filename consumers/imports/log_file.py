@@ -7,8 +7,12 @@ one translator and one way of keeping broken rows aside serve them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from journey.errors import JourneyError
 
@@ -90,4 +94,28 @@ class LogFile(Protocol):
         ...
 
 
-__all__ = ["AnyRow", "BrokenRow", "CellMap", "Cells", "LogFile", "Row", "UnreadableLog"]
+def as_text(value: Any) -> str:
+    """A value of JSON, SQLite or Parquet as a cell: "" for nothing, JSON for what has parts."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, Decimal)):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return orjson.dumps(value, default=str).decode()
+
+
+def no_such_column(path: Path, column: str, known: Sequence[str]) -> UnreadableLog:
+    """What to raise when a map names a column that the file has not: the nearest is told."""
+    near = get_close_matches(column, known, n=1, cutoff=0.0) or ["none"]
+    return UnreadableLog(f"{path.name} has no column {column!r}; the nearest is {near[0]!r}")
+
+
+__all__ = [
+    "AnyRow", "BrokenRow", "CellMap", "Cells", "LogFile", "Row", "UnreadableLog", "as_text",
+    "no_such_column",
+]  # fmt: skip

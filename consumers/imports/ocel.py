@@ -18,15 +18,11 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import orjson
-
-from consumers.imports.log_file import CellMap, Row, UnreadableLog
+from consumers.imports.log_file import CellMap, Row, UnreadableLog, no_such_column
 from consumers.imports.log_map import LogMap
 
 EVENT_ID, ACTIVITY, TIME = "ocel:eid", "ocel:activity", "ocel:timestamp"
@@ -91,10 +87,7 @@ class OcelLog(ABC):
             return column
         if columns is None or column in columns:
             return column
-        near = get_close_matches(column, columns, n=1, cutoff=0.0) or ["none"]
-        raise UnreadableLog(
-            f"{self.path.name} has no column {column!r}; the nearest is {near[0]!r}"
-        )
+        raise no_such_column(self.path, column, columns)
 
     def rows(self) -> Iterator[Row]:
         """A row for each event and case object, in the order of the file."""
@@ -125,12 +118,19 @@ class OcelLog(ABC):
             if len(cases) > 1:
                 own[EVENT_ID] = f"{cells[EVENT_ID]}/{case}"
             for name in self._attributes:
-                own[f"{self.case_type}:{name}"] = self._stood_at(case, name, cells[TIME])
+                own[f"{self.case_type}:{name}"] = self._objects.stood_at(case, name, cells[TIME])
             yield Row(event.number, own)
+
+    def object_types(self) -> tuple[str, ...]:
+        """Every type of which the log has objects, in the order of the file."""
+        self._prepare()
+        return self._objects.types
 
     def _prepare(self) -> None:
         if not self._ready:
-            self._index()
+            self._objects = ObjectIndex()
+            self._index(self._objects)
+            self._objects.done()
             self._ready = True
 
     @abstractmethod
@@ -138,11 +138,7 @@ class OcelLog(ABC):
         """(done, in all), in bytes or events."""
 
     @abstractmethod
-    def object_types(self) -> tuple[str, ...]:
-        """Every type of which the log has objects, in the order of the file."""
-
-    @abstractmethod
-    def _index(self) -> None:
+    def _index(self, objects: ObjectIndex) -> None:
         """Reads what must be known before the first row: which object is of which type."""
 
     @abstractmethod
@@ -152,10 +148,6 @@ class OcelLog(ABC):
     @abstractmethod
     def _declared(self) -> Iterable[str] | None:
         """The attributes that the log says it has: of events by name, of objects `type:name`."""
-
-    @abstractmethod
-    def _stood_at(self, object_id: str, name: str, time: str) -> str:
-        """An object's attribute at that time; "" when it had none yet."""
 
 
 class ObjectIndex:
@@ -214,7 +206,7 @@ class ObjectIndex:
         return found
 
     def stood_at(self, object_id: str, name: str, time: str) -> str:
-        """The newest value that is not newer than `time`."""
+        """The newest value that is not newer than `time`; "" when it had none yet."""
         found = self._database.execute(
             "SELECT value FROM attribute WHERE object = ? AND name = ? AND since <= ?"
             " ORDER BY since DESC, place DESC LIMIT 1",
@@ -267,19 +259,4 @@ def instant(time: str) -> float:
         return float("-inf")
 
 
-def as_text(value: Any) -> str:
-    """A value of JSON or SQLite as a cell: "" for nothing, JSON for what has parts."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float, Decimal)):
-        return str(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return orjson.dumps(value, default=str).decode()
-
-
-__all__ = ["Happened", "ObjectIndex", "OcelLog", "as_text", "case_type_of", "instant"]
+__all__ = ["Happened", "ObjectIndex", "OcelLog", "case_type_of", "instant"]

@@ -13,17 +13,9 @@ from typing import Any
 
 import ijson  # type: ignore[import-untyped]
 
-from consumers.imports.log_file import CellMap, UnreadableLog
+from consumers.imports.log_file import CellMap, UnreadableLog, as_text
 from consumers.imports.log_map import LogMap
-from consumers.imports.ocel import (
-    ACTIVITY,
-    EVENT_ID,
-    TIME,
-    Happened,
-    ObjectIndex,
-    OcelLog,
-    as_text,
-)
+from consumers.imports.ocel import ACTIVITY, EVENT_ID, TIME, Happened, ObjectIndex, OcelLog
 from consumers.imports.reading import Opened
 
 _BIG = frozenset({"events", "objects", "ocel:events", "ocel:objects"})
@@ -47,20 +39,11 @@ class OcelJson(OcelLog):
         """(done, in all), in bytes of the file."""
         return self._opened.progress() if self._opened else (0, self.path.stat().st_size)
 
-    def object_types(self) -> tuple[str, ...]:
-        """Every type of which there are objects."""
-        self._prepare()
-        return self._objects.types
-
     def _declared(self) -> list[str] | None:
         return self._attributes_declared
 
-    def _stood_at(self, object_id: str, name: str, time: str) -> str:
-        return self._objects.stood_at(object_id, name, time)
-
-    def _index(self) -> None:
+    def _index(self, objects: ObjectIndex) -> None:
         self._read_head()
-        objects = ObjectIndex()
         for object_id, document in self._entries("objects"):
             object_type = as_text(document.get("ocel:type" if self._is_first_version else "type"))
             objects.add(object_id, object_type)
@@ -68,8 +51,6 @@ class OcelJson(OcelLog):
                 for name, time, value in self._changes(document):
                     if name in self._attributes:
                         objects.change(object_id, name, time, value)
-        objects.done()
-        self._objects = objects
 
     def _read_head(self) -> None:
         """Which version it is, and what it declares before its events and objects."""

@@ -20,17 +20,9 @@ from urllib.parse import quote
 
 import orjson
 
-from consumers.imports.log_file import CellMap, UnreadableLog
+from consumers.imports.log_file import CellMap, UnreadableLog, as_text
 from consumers.imports.log_map import LogMap
-from consumers.imports.ocel import (
-    ACTIVITY,
-    EVENT_ID,
-    TIME,
-    Happened,
-    ObjectIndex,
-    OcelLog,
-    as_text,
-)
+from consumers.imports.ocel import ACTIVITY, EVENT_ID, TIME, Happened, ObjectIndex, OcelLog
 from consumers.imports.reading import Opened
 
 _TABLES = ("event", "object", "event_object", "event_map_type", "object_map_type")
@@ -58,21 +50,13 @@ class OcelSqlite(OcelLog):
         """(done, in all), in events."""
         return self._done, self._in_all
 
-    def object_types(self) -> tuple[str, ...]:
-        """Every type of which there are objects."""
-        self._prepare()
-        return self._objects.types
-
     def _declared(self) -> list[str]:
         of_events = [name for names in self._columns.values() for name in names]
         return [*of_events, *self._of_objects]
 
-    def _stood_at(self, object_id: str, name: str, time: str) -> str:
-        return self._objects.stood_at(object_id, name, time)
-
     # --- putting in order -------------------------------------------------------------------
 
-    def _index(self) -> None:
+    def _index(self, objects: ObjectIndex) -> None:
         with self._sentences():
             self._database = _connected(self.path)
             self._database.executescript(_ORDERED)
@@ -88,7 +72,7 @@ class OcelSqlite(OcelLog):
                 )
             self._database.execute("BEGIN")
             self._order_events()
-            self._order_objects()
+            self._order_objects(objects)
             self._database.execute("COMMIT")
 
     def _order_events(self) -> None:
@@ -128,8 +112,7 @@ class OcelSqlite(OcelLog):
             ),
         )
 
-    def _order_objects(self) -> None:
-        objects = self._objects = ObjectIndex()
+    def _order_objects(self, objects: ObjectIndex) -> None:
         for object_id, object_type in self._database.execute(
             f"SELECT ocel_id, ocel_type FROM main.object{self._in_row_order('object')}"
         ):
@@ -142,7 +125,6 @@ class OcelSqlite(OcelLog):
                 for name in self._attributes:
                     if name in names:
                         self._read_attribute(objects, table, name)
-        objects.done()
 
     def _read_attribute(self, objects: ObjectIndex, table: str, name: str) -> None:
         """Its values over time: a row that tells a change fills in only what it changes."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from consumers.imports.log_file import AnyRow, CellMap, UnreadableLog
-from consumers.imports.ocel import as_text
+from consumers.imports.log_file import AnyRow, CellMap, UnreadableLog, as_text, no_such_column
 
 _AT_A_TIME = 5_000
 
@@ -39,10 +37,7 @@ class ParquetLog:
         known = self.columns or ()
         if column in known:
             return column
-        near = get_close_matches(column, known, n=1, cutoff=0.0) or ["none"]
-        raise UnreadableLog(
-            f"{self.path.name} has no column {column!r}; the nearest is {near[0]!r}"
-        )
+        raise no_such_column(self.path, column, known)
 
     def rows(self) -> Iterator[AnyRow]:
         """Every row, numbered from 1."""

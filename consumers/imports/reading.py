@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -62,4 +63,26 @@ class Opened:
         self._raw.close()
 
 
-__all__ = ["CHUNK", "Opened"]
+def check_encoding(path: Path, encoding: str, otherwise: str) -> None:
+    """Reads a text through: gzip and encoding are whole.
+
+    Raises UnreadableLog, which ends in what holds `otherwise`, and what to do then.
+    """
+    opened = Opened(path)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    lines = 1
+    try:
+        for chunk in opened.chunks():
+            lines += decoder.decode(chunk).count("\n")
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        lines += error.object[: error.start].count(b"\n")
+        name = encoding.removesuffix("-sig").upper()
+        raise UnreadableLog(
+            f"{path.name}, about line {lines:,}, is not {name}{otherwise}"
+        ) from None
+    finally:
+        opened.close()
+
+
+__all__ = ["CHUNK", "Opened", "check_encoding"]

@@ -1,7 +1,6 @@
 """XES (IEEE 1849): a trace a case, an event a row; attributes of the trace begin with `case:`.
 
-Read by expat in pieces, so that neither a file nor a trace need fit into memory. A document type
-is refused before anything of it is read: XES needs none, and entities are how XML bites.
+Neither a file nor a trace need fit into memory.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from xml.parsers import expat
 
 from consumers.imports.log_file import AnyRow, CellMap, UnreadableLog
 from consumers.imports.reading import Opened
+from consumers.imports.xml_file import fed, new_parser, plain
 
 _ATTRIBUTES = frozenset({"string", "date", "int", "float", "boolean", "id", "list", "container"})
 
@@ -28,10 +28,11 @@ class XesLog:
     def check(self) -> None:
         """Read it through: gzip and XML are whole, it is XES. Raises UnreadableLog."""
         opened = Opened(self.path)
-        parser = self._parser()
+        parser = new_parser(self.path.name)
         parser.StartElementHandler = self._root(parser)
         try:
-            self._parse(opened, parser)
+            for _ in fed(parser, opened):
+                pass
         finally:
             opened.close()
 
@@ -42,16 +43,13 @@ class XesLog:
     def rows(self) -> Iterator[AnyRow]:
         """Every event of every trace, in the order of the file."""
         opened = self._opened = Opened(self.path)
-        parser = self._parser()
+        parser = new_parser(self.path.name)
         rows: list[AnyRow] = []
         _Events(parser, rows)
         try:
-            for chunk in opened.chunks():
-                self._feed(parser, chunk)
+            for _ in fed(parser, opened):
                 yield from rows
                 rows.clear()
-            self._feed(parser, b"", final=True)
-            yield from rows
         finally:
             opened.close()
 
@@ -59,43 +57,14 @@ class XesLog:
         """(bytes read, bytes in all)."""
         return self._opened.progress() if self._opened else (0, self.path.stat().st_size)
 
-    # --- XML --------------------------------------------------------------------------------
-
-    def _parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate()
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._refuse_doctype
-        return parser
-
-    def _refuse_doctype(self, *_: object) -> None:
-        raise UnreadableLog(
-            f"{self.path.name} has a document type (DOCTYPE), which a log needs none of and which "
-            "can do harm; remove it"
-        )
-
     def _root(self, parser: expat.XMLParserType) -> Callable[..., None]:
         def start(name: str, attributes: object) -> None:
-            if _plain(name) != "log":
+            if plain(name) != "log":
                 raise UnreadableLog(f"{self.path.name} is no XES: its root is <{name[:40]}>")
             # From here on only whether it is well-formed matters, and that is found in C.
             parser.StartElementHandler = None
 
         return start
-
-    def _parse(self, opened: Opened, parser: expat.XMLParserType) -> None:
-        for chunk in opened.chunks():
-            self._feed(parser, chunk)
-        self._feed(parser, b"", final=True)
-
-    def _feed(self, parser: expat.XMLParserType, chunk: bytes, *, final: bool = False) -> None:
-        try:
-            parser.Parse(chunk, final)
-        except expat.ExpatError as error:
-            what = expat.ErrorString(error.code)
-            raise UnreadableLog(
-                f"{self.path.name}, line {error.lineno:,}, is not well-formed XML ({what}); "
-                "fetch or export it again"
-            ) from None
 
 
 class _Events:
@@ -117,14 +86,14 @@ class _Events:
                     event[attributes["key"]] = attributes.get("value", "")
                 return
             if in_trace:
-                if depth == 0 and _plain(name) == "event":
+                if depth == 0 and plain(name) == "event":
                     line = parser.CurrentLineNumber
                     event = CellMap(trace)
                     return
                 depth += 1
-                if depth == 1 and "key" in attributes and _plain(name) in _ATTRIBUTES:
+                if depth == 1 and "key" in attributes and plain(name) in _ATTRIBUTES:
                     trace[f"case:{attributes['key']}"] = attributes.get("value", "")
-            elif _plain(name) == "trace":
+            elif plain(name) == "trace":
                 in_trace, trace = True, {}
 
         def end(name: str) -> None:
@@ -139,11 +108,6 @@ class _Events:
 
         parser.StartElementHandler = start
         parser.EndElementHandler = end
-
-
-def _plain(name: str) -> str:
-    """A name without its namespace prefix."""
-    return name.rpartition(":")[2]
 
 
 __all__ = ["XesLog"]
