@@ -225,16 +225,17 @@ def archive(
     connection: DatabaseConnection,
     handled: Iterable[tuple[Delivery, Outcome]],
     now: datetime,
-) -> None:
+) -> set[DeliveryId]:
     """Keep deliveries, each once in the list, together with what became of them.
 
     One that is kept already is so marked if it was pending or dead; what it was otherwise, it
-    stays, since a repeat that says nothing new must not hide that the first one did.
+    stays, since a repeat that says nothing new must not hide that the first one did. Returns those
+    of which something was written.
     """
     pairs = sorted(handled, key=lambda pair: pair[0].delivery_id)
     if not pairs:
-        return
-    connection.execute(
+        return set()
+    rows = connection.execute(
         "INSERT INTO deliveries AS kept (delivery_id, connection, source, received_at, headers, "
         "body, status, reason, touchpoints, handled_at) "
         "SELECT id::uuid, connection, source, received_at, headers::jsonb, body, status, "
@@ -245,7 +246,8 @@ def archive(
         "touchpoints) "
         "ON CONFLICT (delivery_id) DO UPDATE SET status = excluded.status, "
         "reason = excluded.reason, touchpoints = kept.touchpoints + excluded.touchpoints, "
-        "handled_at = excluded.handled_at WHERE kept.status IN ('pending', 'dead')",
+        "handled_at = excluded.handled_at WHERE kept.status IN ('pending', 'dead') "
+        "RETURNING delivery_id",
         (
             now,
             [delivery.delivery_id for delivery, _ in pairs],
@@ -260,6 +262,7 @@ def archive(
         ),
         prepare=True,
     )
+    return {DeliveryId(str(row[0])) for row in rows}
 
 
 def count_fewer(connection: DatabaseConnection, repeated: Mapping[DeliveryId, int]) -> None:

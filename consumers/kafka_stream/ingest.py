@@ -101,6 +101,25 @@ _MOST_BYTES = 8 * 1024**2
 _AWAY = (DatabaseUnavailable, Unavailable, psycopg.OperationalError)
 
 
+class ReadingStopped(Exception):
+    """The client cannot read on; what it did not read stays in the topic, unhandled."""
+
+    def __init__(self, where: str, error: BaseException) -> None:
+        advice = _ADVICE.get(type(error).__name__, _OTHER_ADVICE)
+        super().__init__(
+            f"the client cannot read on at {where} ({type(error).__name__}); what stands there and "
+            f"behind it is unhandled in its topic: {advice}, and start again"
+        )
+
+
+_ADVICE = {
+    "UnsupportedCodecError": "install the Python package of the compression that its sender uses",
+    "TopicAuthorizationFailedError": "let the user read the topic",
+    "GroupAuthorizationFailedError": "let the user be in the consumer group",
+}
+_OTHER_ADVICE = "look at it with another client, move the group past it"
+
+
 class _Dropped(Exception):
     """The partitions of the batch in hand belong to another process now."""
 
@@ -185,13 +204,14 @@ class KafkaIngest:
         self._topic, self._group = cluster.topic(DELIVERIES.name), GROUP
         self._consumer: KafkaConsumer
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._looked_at: set[TopicPartition] = set()
         self._waiting = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, on Kafka and on the inbox.
 
-        Raises IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten, and ConfigurationError
-        for a topic that is not there.
+        Raises IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten, ReadingStopped, and
+        ConfigurationError for a topic that is not there.
         """
         ended = threading.Event()
         failed: list[BaseException] = []
@@ -214,7 +234,9 @@ class KafkaIngest:
             thread.start()
         try:
             self._run(_Either(stop, ended))
-        except (IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten) as error:
+        except (
+            IngestStopped, DeadLetterLimitPassed, DeadLetterNotWritten, ReadingStopped,
+        ) as error:  # fmt: skip
             told = {"delivery_id": error.delivery_id} if isinstance(error, IngestStopped) else {}
             log.error("ingest stops", problem=str(error), **told)
             raise
@@ -285,23 +307,70 @@ class KafkaIngest:
 
     def _work(self, worker: ThreadPoolExecutor, stop: threading.Event) -> None:
         while not stop.is_set():
-            if records := self._polled(stop):
+            if records := self._polled():
                 self._see_through(_Batch(records), worker, stop)
             self._commit()
 
-    def _polled(self, stop: threading.Event) -> list[Any]:
+    def _polled(self) -> list[Any]:
         """The next records, at most a batch; none while no broker answers."""
-        from kafka.errors import KafkaError, RetriableError
+        polled = self._poll(self._size)
+        self._tell_what_ran_out()
+        return [each for partition in polled.values() for each in partition]
+
+    def _poll(self, most: int) -> dict[TopicPartition, list[Any]]:
+        """What the client has fetched, by partition. Raises ReadingStopped."""
+        from kafka.errors import RetriableError
 
         try:
-            polled = self._consumer.poll(self._poll_ms(), max_records=self._size)
-        except KafkaError as error:
-            if not isinstance(error, RetriableError):
-                raise
+            found: dict[TopicPartition, list[Any]] = self._consumer.poll(
+                self._poll_ms(), max_records=most
+            )
+        except RetriableError as error:
             self._note_waiting(error)
-            stop.wait(_POLL_SECONDS)
-            return []
-        return [each for partition in polled.values() for each in partition]
+            time.sleep(_POLL_SECONDS)
+            return {}
+        except Exception as error:
+            raise ReadingStopped(self._read_up_to(), error) from None
+        return found
+
+    def _read_up_to(self) -> str:
+        """Where the client was reading, as far as it tells."""
+        reading = self._consumer._fetcher._next_partition_records
+        if reading is None:
+            return self._topic
+        partition = reading.topic_partition
+        return f"{partition.topic}/{partition.partition}/{reading.next_fetch_offset}"
+
+    def _tell_what_ran_out(self) -> None:
+        """Say which records their topic no longer had when a partition came to us.
+
+        The client begins at what is left of them, and says nothing.
+        """
+        from kafka.errors import KafkaError
+
+        ours = self._consumer.assignment()
+        new = ours - self._looked_at
+        self._looked_at &= ours
+        if not new:
+            return
+        patience = int(_COMMIT_SECONDS * 1000)
+        try:
+            begins = self._consumer.beginning_offsets(list(new), timeout_ms=patience)
+            committed = {each: self._consumer.committed(each, timeout_ms=patience) for each in new}
+        except KafkaError:
+            # Looked at again with the next poll.
+            return
+        self._looked_at = ours
+        for partition, offset in committed.items():
+            if offset is not None and offset < begins[partition]:
+                log.error(
+                    "records ran out of their topic before they were handled; they are lost unless "
+                    "their senders, or a copy of the topic, have them",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    first=offset,
+                    records=begins[partition] - offset,
+                )
 
     def _poll_ms(self) -> int:
         """How long a poll may take; longer where it has to see through how partitions move.
@@ -393,7 +462,7 @@ class KafkaIngest:
     def _poll_for_nothing(self) -> None:
         """Keep our place in the group. Partitions that come to us meanwhile are paused, too."""
         self._consumer.pause(*self._consumer.assignment())
-        for partition, records in self._consumer.poll(self._poll_ms(), max_records=1).items():
+        for partition, records in self._poll(1).items():
             self._consumer.seek(partition, records[0].offset)
             self._consumer.pause(partition)
 
@@ -514,7 +583,7 @@ class KafkaIngest:
             Outcome(each.delivery.delivery_id, "dead", each.dead or "unknown") for each in letters
         ]
         deliveries = [each.delivery for each, _ in read] + [each.delivery for each in letters]
-        inbox.archive(
+        written = inbox.archive(
             connection,
             zip(deliveries, [*told, *found_dead], strict=True),
             self._clock.now(),
@@ -525,7 +594,7 @@ class KafkaIngest:
             {
                 new.delivery_id: all_of_it.touchpoints - new.touchpoints
                 for all_of_it, new in zip(told, outcomes, strict=True)
-                if new.touchpoints != all_of_it.touchpoints
+                if new.touchpoints != all_of_it.touchpoints and new.delivery_id in written
             },
         )
         tell_dead_letters([*outcomes, *found_dead])
@@ -617,4 +686,4 @@ class _Either(threading.Event):
         return self.is_set()
 
 
-__all__ = ["GROUP", "LETTERS_GROUP", "LIMIT", "Handled", "KafkaIngest"]
+__all__ = ["GROUP", "LETTERS_GROUP", "LIMIT", "Handled", "KafkaIngest", "ReadingStopped"]

@@ -285,11 +285,11 @@ def test_the_dead_letter_is_there_before_the_commit(
     seen: list[int] = []
     archive = inbox.archive
 
-    def looks(connection: Any, handled: Any, now: Any) -> None:
+    def looks(connection: Any, handled: Any, now: Any) -> Any:
         seen.append(len(dead_letters(cluster)))
         if len(seen) == 1:
             raise inbox_away()
-        archive(connection, handled, now)
+        return archive(connection, handled, now)
 
     monkeypatch.setattr("consumers.kafka_stream.ingest.inbox.archive", looks)
     with running(make()):

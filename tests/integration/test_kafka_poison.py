@@ -13,7 +13,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from consumers import inbox
 from consumers.connections import Connections
 from consumers.kafka_stream.cluster import Cluster
-from consumers.kafka_stream.ingest import KafkaIngest
+from consumers.kafka_stream.ingest import KafkaIngest, ReadingStopped
 from consumers.kafka_stream.messages import delivery_record
 from journey.database import Database
 from journey.journey_log import JourneyLog
@@ -23,8 +23,11 @@ from tests.support.greenhouse import CONNECTION, delivery, payload
 from tests.support.kafka_deliveries import (
     all_handled,
     dead_letters,
+    ends,
     on_topic,
     running,
+    send,
+    unhandled,
 )
 
 NULL = b"(null)"
@@ -105,7 +108,7 @@ POISON: dict[str, dict[str, Any]] = {
 def test_a_poisoned_record_stops_nothing(
     database: Database, cluster: Cluster, ingest: Callable[[], KafkaIngest]
 ) -> None:
-    """Whatever key, value, headers and time are: it is kept as dead, and what follows is handled."""
+    """Whatever key, value, headers and time are: it is kept as dead, what follows is handled."""
     good = delivery(payload("application_received"))
     with cluster.producer() as producer:
         for poison in POISON.values():
@@ -152,3 +155,69 @@ def test_a_poisoned_dead_letter_stops_nothing(
         counts = inbox.counts(connection)
     assert counts["dead"] > len(POISON)
     assert len(on_topic(cluster, "dead-letters")) == 2 * len(POISON) + len(of_a_letter)
+
+
+class NoUtf8(str):
+    """The name of a header as only a client in C can write it."""
+
+    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
+def test_a_record_that_the_client_cannot_read_stops_it_loudly(
+    cluster: Cluster, ingest: Callable[[], KafkaIngest]
+) -> None:
+    """Where it stands and what to do; what is before it is handled, the rest stays."""
+    topic = cluster.topic("deliveries")
+    with cluster.producer() as producer:
+        for headers in (our_headers(), our_headers(), [(NoUtf8("name"), b"")], our_headers()):
+            put(producer, topic, headers)
+    with running(ingest(), failing=True) as ended:
+        error = ends(ended)
+    assert isinstance(error, ReadingStopped)
+    assert f"{topic}/0/2 (CorruptRecordError)" in str(error)
+    assert unhandled(cluster) == 2
+
+
+def test_what_ran_out_of_the_topic_is_told(
+    database: Database,
+    cluster: Cluster,
+    ingest: Callable[[], KafkaIngest],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The client would pass over it in silence; what is left is handled."""
+    one_key = [delivery_record(delivery(payload("job_created")), b"k") for _ in range(30)]
+    send(cluster, one_key[:10])
+    with running(ingest()):
+        all_handled(cluster)
+    assert "ran out" not in capsys.readouterr().out
+    send(cluster, one_key[10:])
+    [partition] = {each.partition for each in on_topic(cluster, "deliveries")}
+    with cluster.admin() as admin:
+        admin.delete_records({TopicPartition(cluster.topic("deliveries"), partition): 17})
+    with running(ingest()):
+        all_handled(cluster)
+    [told] = [line for line in capsys.readouterr().out.splitlines() if "ran out" in line]
+    assert all(word in told for word in ("error", "first=10", "records=7"))
+    with database.transaction() as connection:
+        assert inbox.counts(connection)["context"] == 23
+
+
+def test_a_repeat_in_another_process_takes_nothing_off(
+    database: Database,
+    cluster: Cluster,
+    ingest: Callable[[], KafkaIngest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Handled at once where another has just written it: it still counts its touchpoints."""
+    told = delivery(payload("application_received"))
+    send(cluster, [told])
+    with running(ingest()):
+        all_handled(cluster)
+        # Both looked before either had written.
+        monkeypatch.setattr(inbox, "known", lambda *_: {})
+        send(cluster, [told])
+        all_handled(cluster)
+    with database.transaction() as connection:
+        [kept] = inbox.listing(connection)
+    assert (kept.status, kept.touchpoints) == ("recorded", 1)
