@@ -218,7 +218,8 @@ class NativeBroker(Broker):
         self._keeper.close()
 
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        # The first character is none that would make an option of it.
+        cluster = "k" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
         subprocess.run(
             [
                 *_JAVA, "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "--standalone",
