@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from consumers.exports.writer import Format
+from consumers.scratch import scratch
 from journey.collector import collector_paused
 from journey.database import Database
 from journey.errors import JourneyError
@@ -295,12 +296,7 @@ class _Distinct:
     """Counts different ids in constant memory."""
 
     def __init__(self) -> None:
-        # SQLite's nameless database is held in memory while small, else in a file that vanishes.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-            "CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID;"
-        )
+        self._database = scratch("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID;")
         self._recent: set[str] = set()
 
     def add(self, ids: Iterable[str]) -> None:

@@ -6,12 +6,12 @@ application and a job of one source may be called the same.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Generic, TypeVar
 
+from consumers.scratch import scratch
 from projections.columns import COMMON, Column, FlatTouchpoint, Type, own_columns
 from schemas.registry import TOUCHPOINTS
 
@@ -61,10 +61,7 @@ class Objects(Generic[_Written]):
 
     def __init__(self, written: Callable[[Related], _Written]) -> None:
         self._written = written
-        # SQLite's nameless database is held in memory while small, else in a file that vanishes.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+        self._database = scratch(
             "CREATE TABLE object (id TEXT PRIMARY KEY, type TEXT) WITHOUT ROWID;"
             "CREATE TABLE related (source TEXT, target TEXT, qualifier TEXT,"
             " PRIMARY KEY (source, target, qualifier)) WITHOUT ROWID;"

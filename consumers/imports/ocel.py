@@ -14,7 +14,6 @@ event seen by one object of that type, so an event about two applications is tol
 
 from __future__ import annotations
 
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from typing import NamedTuple
 
 from consumers.imports.log_file import CellMap, Row, UnreadableLog, no_such_column
 from consumers.imports.log_map import LogMap
+from consumers.scratch import scratch
 
 EVENT_ID, ACTIVITY, TIME = "ocel:eid", "ocel:activity", "ocel:timestamp"
 OBJECT_TYPE = "ocel:type:"
@@ -153,14 +153,11 @@ class OcelLog(ABC):
 class ObjectIndex:
     """Which object is of which type, and what it was like when: in a temporary database.
 
-    A log may have more objects than fit in memory. SQLite keeps a nameless database in memory
-    as long as it is small, else in a file that vanishes with it.
+    A log may have more objects than fit in memory.
     """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._database.executescript(
-            "PRAGMA synchronous = off; PRAGMA journal_mode = off;"
+        self._database = scratch(
             "CREATE TABLE object (id TEXT PRIMARY KEY, type INTEGER) WITHOUT ROWID;"
             "CREATE TABLE attribute (object TEXT, name TEXT, since REAL, place INTEGER, value TEXT,"
             " PRIMARY KEY (object, name, since, place)) WITHOUT ROWID;"
