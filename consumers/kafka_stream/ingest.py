@@ -393,7 +393,7 @@ class KafkaIngest:
         wait = _FIRST_WAIT_SECONDS
         while not stop.is_set():
             work = worker.submit(self._handle, batch)
-            self._attend(work)
+            self._attend(work, len(batch.records))
             try:
                 handled = work.result()
             except _Dropped:
@@ -444,10 +444,12 @@ class KafkaIngest:
         # Together they meet it and each alone does not: the first stands for all.
         raise IngestStopped(self._opened(batch.records[0]).delivery.delivery_id, error)
 
-    def _attend(self, work: Future[Handled]) -> None:
+    def _attend(self, work: Future[Handled], records: int) -> None:
         """Wait for the batch in hand; beyond our patience, keep up with the group meanwhile."""
         with contextlib.suppress(StillRunning):
             work.exception(_PATIENCE_SECONDS)
+            return
+        log.warning("a batch takes long; partitions are paused", topic=self._topic, records=records)
         while not work.done():
             self._poll_for_nothing()
 
