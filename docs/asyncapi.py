@@ -113,7 +113,8 @@ _DONE = {
                           "position."),
     "publishAlert": ("send", "alerts", "Every event of an alert, likewise."),
     "keepDeadLetter": ("send", "deadLetters", "What cannot be translated is kept with the reason."),
-    "redrive": ("receive", "deadLetters", "After a fix they are sent to the deliveries again."),
+    "readDeadLetter": ("receive", "deadLetters", "Each is found in the inbox as dead, from where "
+                       "`journey deliveries redrive` has it handled again."),
 }  # fmt: skip
 """Operation → what our application does, where, and what that means."""
 
@@ -222,8 +223,8 @@ def _cloud_event() -> dict[str, Any]:
                 messages.POSITION: {
                     "type": "string",
                     "pattern": "^[0-9]+$",
-                    "description": "Its place in the log, from 1 without a gap: what a reader "
-                    "that has seen it passes over.",
+                    "description": "Its place in the log, from 1: what a reader that has seen it "
+                    "passes over. Those of touchpoints have no gap, those of alerts may.",
                 },
             }
         ),

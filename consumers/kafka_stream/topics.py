@@ -77,8 +77,8 @@ ALERTS = Topic(
 )
 DEAD_LETTERS = Topic(
     "dead-letters",
-    "Records that could not be translated, as they were, with the reason. `journey deliveries "
-    "redrive` sends them again.",
+    "Records that could not be translated, as they were, with the reason. The inbox has them, too; "
+    "`journey deliveries redrive` takes them from there.",
     "as it was",
     30,
     personal=True,
