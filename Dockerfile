@@ -22,6 +22,6 @@ RUN pip install --no-deps . && rm -rf build ./*.egg-info
 
 ENV JOURNEY_HOME=/data
 USER journey
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["journey"]
 CMD ["serve"]

@@ -27,6 +27,7 @@ from projections.silence.policy import DEFAULT_POLICIES, load_policies
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from consumers.alert_channels.channel import Channel
     from consumers.alert_notifier import Notifier
@@ -274,6 +275,13 @@ class Installation:
         from consumers.kafka_stream.publish import Publisher
 
         return Publisher(self.database, self.cluster, ALERTS_FEED)
+
+    @cached_property
+    def web(self) -> ASGIApp:
+        """The pages for those who look after the installation, as a web app."""
+        from consumers.web.app import create_app
+
+        return create_app(self)
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -15,7 +15,7 @@ from consumers import inbox
 from consumers.bootstrap import Installation
 from consumers.pollers import standing
 from consumers.pollers.standing import Standing
-from journey.database import Connection
+from journey.database import Connection, Database
 from projections.feeds.view import feeds_of
 from projections.positions import positions_of
 
@@ -97,6 +97,13 @@ def polls(installation: Installation, connection: Connection, now: datetime) -> 
     }
 
 
+def inbox_and_log(database: Database) -> dict[str, Any]:
+    """What `/-/status` tells first. Raises DatabaseUnavailable."""
+    with database.reading() as connection:
+        row = connection.execute("SELECT position FROM log_head").fetchone()
+        return {"inbox": inbox.counts(connection), "log": {"position": row[0] if row else 0}}
+
+
 def status(installation: Installation) -> dict[str, Any]:
     """What `/-/status` tells beside the inbox and the log. Raises DatabaseUnavailable."""
     now = installation.clock.now()
@@ -137,4 +144,4 @@ def _projections(found: Figures) -> dict[str, Any]:
     return told
 
 
-__all__ = ["Figures", "figures", "polls", "published", "status"]
+__all__ = ["Figures", "figures", "inbox_and_log", "polls", "published", "status"]

@@ -92,7 +92,8 @@ def summary(checks: Iterable[Check]) -> str:
     """All of them in one sentence."""
     found = [check.status for check in checks]
     wrong = found.count("wrong")
-    return f"{wrong} of {len(found)} checks are wrong." if wrong else "All is well."
+    told = f"{wrong} of {len(found)} checks {'is' if wrong == 1 else 'are'} wrong."
+    return told if wrong else "All is well."
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:

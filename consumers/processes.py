@@ -18,17 +18,31 @@ from consumers.bootstrap import Installation
 from consumers.logging import error_text
 
 if TYPE_CHECKING:
-    from consumers.webhooks.server import ReceiverServer
+    from consumers.server import Server
 
 log = structlog.get_logger()
 
-PROCESSES = ("receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts")
-"""Every process, in the order in which data goes through them."""
+PROCESSES = (
+    "receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts", "web",
+)  # fmt: skip
+"""Every process, in the order in which data goes through them; web looks on."""
 
 KAFKA_PROCESSES = ("publish", "alerts")
 """Those that have nothing to do without Kafka."""
 
+SERVERS = ("receiver", "web")
+"""Those that listen, each on its own address. They need the main thread, so one runs at a time."""
+
 _JOIN_SECONDS = 30.0
+
+
+def served(*, with_kafka: bool) -> list[str]:
+    """What `journey serve` runs: all that does some work, on one port.
+
+    Not web, which would open a second one; the receiver shows the pages about the inside.
+    """
+    idle = ("web",) if with_kafka else ("web", *KAFKA_PROCESSES)
+    return [name for name in PROCESSES if name not in idle]
 
 
 def run_processes(installation: Installation, names: Sequence[str]) -> bool:
@@ -39,8 +53,9 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
     stop = threading.Event()
     failed: list[str] = []
     # Opened here, so that what is wrong with the set-up is told once and at once.
-    jobs = {name: _job(installation, name) for name in names if name != "receiver"}
-    server = _server(installation) if "receiver" in names else None
+    jobs = {name: _job(installation, name) for name in names if name not in SERVERS}
+    listens = next((name for name in names if name in SERVERS), "")
+    server = _server(installation, listens) if listens else None
 
     def end() -> None:
         stop.set()
@@ -73,7 +88,7 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
             while not stop.wait(0.5):
                 pass
         else:
-            server.run(ready=lambda port: _tell_listening(installation, port))
+            server.run(ready=lambda port: _tell_listening(installation, listens, port))
     finally:
         stop.set()
         for thread in threads:
@@ -82,20 +97,26 @@ def run_processes(installation: Installation, names: Sequence[str]) -> bool:
     return not failed
 
 
-def _server(installation: Installation) -> ReceiverServer:
-    from consumers.webhooks.server import ReceiverServer
-
+def _server(installation: Installation, name: str) -> Server:
     settings = installation.settings
-    return ReceiverServer(installation.receiver, host=settings.host, port=settings.port)
+    if name == "receiver":
+        from consumers.webhooks.server import ReceiverServer
+
+        return ReceiverServer(installation.receiver, host=settings.host, port=settings.port)
+    from consumers.web.server import WebServer
+
+    # Opened now, as for any process: what is wrong with the set-up is told once and at once.
+    _ = installation.database, installation.connections
+    return WebServer(installation.web, host=settings.web_host, port=settings.web_port)
 
 
-def _tell_listening(installation: Installation, port: int) -> None:
-    log.info(
-        "listening",
-        host=installation.settings.host,
-        port=port,
-        connections=sorted(installation.connections),
-    )
+def _tell_listening(installation: Installation, name: str, port: int) -> None:
+    settings = installation.settings
+    if name == "web":
+        log.info("listening", host=settings.web_host, port=port)
+    else:
+        connections = sorted(installation.connections)
+        log.info("listening", host=settings.host, port=port, connections=connections)
 
 
 def _job(installation: Installation, name: str) -> Callable[[threading.Event], None]:

@@ -62,6 +62,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("JOURNEY_HOST", "Address the receiver listens on.", "127.0.0.1"),
     Setting("JOURNEY_PORT", "Port the receiver listens on; 0 takes a free one.", "8080"),
     Setting(
+        "JOURNEY_WEB_HOST",
+        "Address `journey run web` listens on. Its pages have no log-in: leave it, or have a "
+        "firewall or a proxy with a log-in before it.",
+        "127.0.0.1",
+    ),
+    Setting("JOURNEY_WEB_PORT", "Port `journey run web` listens on; 0 takes a free one.", "8081"),
+    Setting(
         "JOURNEY_MAX_BODY_BYTES",
         "Largest delivery that is translated, in bytes. A larger authentic one, up to eight "
         "times this, is kept as a dead letter and answered 413. The largest documented payload "
@@ -178,6 +185,8 @@ class Settings:
     connections: Path = Path(".journey/connections.yaml")
     host: str = "127.0.0.1"
     port: int = 8080
+    web_host: str = "127.0.0.1"
+    web_port: int = 8081
     max_body_bytes: int = 1024 * 1024
     alert_webhook_url: str | None = None
     alert_webhook_secret: str | None = field(default=None, repr=False)
@@ -224,6 +233,8 @@ class Settings:
             connections=Path(connections) if connections else home / "connections.yaml",
             host=read.text("JOURNEY_HOST") or "127.0.0.1",
             port=read.number("JOURNEY_PORT", 0, 65535, 8080),
+            web_host=read.text("JOURNEY_WEB_HOST") or "127.0.0.1",
+            web_port=read.number("JOURNEY_WEB_PORT", 0, 65535, 8081),
             max_body_bytes=read.number("JOURNEY_MAX_BODY_BYTES", 1024, 64 * 1024**2, 1024 * 1024),
             alert_webhook_url=read.checked("JOURNEY_ALERT_WEBHOOK_URL", _http_url, None),
             alert_webhook_secret=read.text("JOURNEY_ALERT_WEBHOOK_SECRET"),

@@ -17,6 +17,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -422,9 +423,12 @@ def settings_page() -> Iterator[str]:
 
 
 def http_page() -> Iterator[str]:
-    """What the receiver answers."""
+    """What the receiver and the pages answer."""
     from consumers.ats_adapters import ALL_ADAPTERS
+    from consumers.bootstrap import Installation
     from consumers.connections import Connections
+    from consumers.settings import Settings
+    from consumers.web.app import create_app as create_web_app
     from consumers.webhooks.app import create_app
     from consumers.webhooks.refusals import REFUSALS
     from journey.clock import SystemClock
@@ -456,16 +460,27 @@ def http_page() -> Iterator[str]:
     app = create_app(
         Database("", "journey"), Connections(), ALL_ADAPTERS, SystemClock(), metrics=str
     )
-    paths = app.openapi()["paths"]
-    yield _table(
+    yield _pages_of(app)
+    yield "The same as an OpenAPI document: `GET /-/openapi.json`."
+    yield "## What `journey run web` answers"
+    yield (
+        "On an address of its own (`JOURNEY_WEB_HOST`, `JOURNEY_WEB_PORT`), to GET and HEAD only. "
+        "While the database is away they are 503 with `Retry-After`, a page as a page and JSON as "
+        "JSON; `/-/metrics` tells it as a gauge."
+    )
+    yield _pages_of(create_web_app(Installation(Settings())).app)
+    yield "The same as an OpenAPI document: `GET /-/openapi.json`."
+
+
+def _pages_of(app: FastAPI) -> str:
+    return _table(
         ("address", "what it says"),
         [
             (f"`GET {path}`", told["get"].get("description", ""))
-            for path, told in sorted(paths.items())
+            for path, told in sorted(app.openapi()["paths"].items())
             if "get" in told
         ],
     )
-    yield "The same as an OpenAPI document: `GET /-/openapi.json`."
 
 
 # --- packs ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`journey run`: one process of those that `serve` runs together."""
+"""`journey run`: one process by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from consumers.cli.errors import FOUND
 
 def run(
     process: Annotated[
-        Literal["receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts"],
+        Literal[
+            "receiver", "poll", "ingest", "project", "sweep", "notify", "publish", "alerts", "web"
+        ],
         typer.Argument(help="Which process.", show_default=False),
     ],
 ) -> None:
@@ -20,7 +22,8 @@ def run(
     receiver keeps deliveries; poll asks the systems that do not push everything, for connections
     with a poll_key; ingest makes touchpoints of both; project keeps the views; sweep raises alerts
     when deadlines pass; notify sends them. With JOURNEY_KAFKA set, publish tells other teams every
-    touchpoint, and alerts what happens to alerts.
+    touchpoint, and alerts what happens to alerts. web shows how the installation
+    does, on JOURNEY_WEB_HOST:JOURNEY_WEB_PORT, to those who look after it; it has no log-in.
 
     Example: journey run ingest
     """

@@ -1,4 +1,4 @@
-"""`journey serve`: all processes in one."""
+"""`journey serve`: all processes that do some work, in one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ def serve() -> None:
     """
     from consumers.bootstrap import installation
     from consumers.logging import configure_logging
-    from consumers.processes import KAFKA_PROCESSES, PROCESSES, run_processes
+    from consumers.processes import run_processes, served
 
     with installation() as engine:
         configure_logging(engine.settings.log)
-        names = [name for name in PROCESSES if engine.settings.kafka or name not in KAFKA_PROCESSES]
-        if not run_processes(engine, names):
+        if not run_processes(engine, served(with_kafka=bool(engine.settings.kafka))):
             raise typer.Exit(FOUND)

@@ -1,31 +1,27 @@
 """The receiver as a web app: `POST /webhooks/<connection>` and pages about the inside.
 
-The path of a delivery is in `receiver.py`; `/-/health` and `/-/status` are ordinary FastAPI.
+The path of a delivery is in `receiver.py`; the pages are ordinary FastAPI, in `consumers/web/`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import html
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from consumers.ats_adapters.adapter import Adapter
 from consumers.connections import Connection
-from consumers.inbox import REFUSED_KEEP, counts
+from consumers.figures import inbox_and_log
+from consumers.inbox import REFUSED_KEEP
+from consumers.web.inside import OPENAPI, add_error_answers, add_inside_pages
 from consumers.webhooks.group_commit import GroupCommit, Keeper
 from consumers.webhooks.receiver import MAX_BODY_BYTES, PREFIX, Receiver
-from consumers.webhooks.refusals import REFUSALS, RETRY_AFTER_SECONDS, Refusal
+from consumers.webhooks.refusals import REFUSALS
 from journey.clock import Clock
 from journey.database import Database
-from journey.errors import DatabaseUnavailable
 
 
 class ReceiverApp(FastAPI):
@@ -84,13 +80,19 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/-/openapi.json",
+        openapi_url=OPENAPI,
     )
     app.receiver = receiver
-    _add_inside_pages(app, database, keeper, status)
-    if metrics is not None:
-        _add_metrics(app, metrics)
-    _add_error_answers(app)
+    add_inside_pages(
+        app,
+        is_well=keeper.is_ready,
+        health="Whether a delivery that comes now could be stored.",
+        status=lambda: {**inbox_and_log(database), **(status() if status else {})},
+        metrics=metrics,
+    )
+    add_error_answers(
+        app, not_found="There is nothing at this address; deliveries go to /webhooks/<name>."
+    )
     made_by_fastapi = app.openapi
     entry = _openapi_entry(sorted(connections), receiver.success_codes)
 
@@ -101,96 +103,6 @@ def create_app(
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
-
-
-def _add_inside_pages(
-    app: FastAPI,
-    database: Database,
-    keeper: Keeper,
-    status: Callable[[], Mapping[str, Any]] | None,
-) -> None:
-    away = JSONResponse(
-        orjson.loads(
-            Refusal(503, "database_away", "The database does not answer; start it or wait.").body
-        ),
-        503,
-        {"retry-after": str(RETRY_AFTER_SECONDS)},
-    )
-    answers: dict[int | str, dict[str, Any]] = {503: {"description": "The database is away."}}
-
-    def look() -> dict[str, Any]:
-        with database.transaction() as connection:
-            row = connection.execute("SELECT position FROM log_head").fetchone()
-            found: dict[str, Any] = {
-                "inbox": counts(connection),
-                "log": {"position": row[0] if row else 0},
-            }
-        return {**found, **(status() if status else {})}
-
-    @app.get("/-/health", responses=answers)
-    def health() -> JSONResponse:
-        """Whether a delivery that comes now could be stored."""
-        return JSONResponse({"status": "ok"}) if keeper.is_ready() else away
-
-    @app.get("/-/status.json", responses=answers)
-    def status_as_json() -> JSONResponse:
-        """Deliveries by status, the log's position, and how far everything else is."""
-        try:
-            return JSONResponse(look())
-        except DatabaseUnavailable:
-            return away
-
-    @app.get("/-/status", response_class=HTMLResponse, responses=answers)
-    def status_as_page() -> Response:
-        """The same to read."""
-        try:
-            return HTMLResponse(_status_page(look()))
-        except DatabaseUnavailable:
-            return away
-
-
-def _add_metrics(app: FastAPI, metrics: Callable[[], str]) -> None:
-    @app.get("/-/metrics", response_class=PlainTextResponse)
-    def metrics_as_text() -> Response:
-        """Lag, counts and ages as gauges, for Prometheus."""
-        return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _status_page(found: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-        for name, value in _flat(found)
-    )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Status</title>"
-        f"<h1>Status</h1><table>{rows}</table>"
-        '<p><a href="/-/status.json">The same as JSON</a></p></html>'
-    )
-
-
-def _flat(found: Any, name: str = "") -> list[tuple[str, str]]:
-    if isinstance(found, Mapping):
-        return [
-            line for key, value in found.items() for line in _flat(value, f"{name} {key}".strip())
-        ]
-    return [(name, str(found))]
-
-
-def _add_error_answers(app: FastAPI) -> None:
-    """Errors of the framework in the one shape of all our errors."""
-    messages = {
-        404: ("not_found", "There is nothing at this address; deliveries go to /webhooks/<name>."),
-        405: ("wrong_method", "This address is read with GET."),
-    }
-
-    @app.exception_handler(HTTPException)
-    async def say(request: Request, error: HTTPException) -> JSONResponse:
-        code, message = messages.get(
-            error.status_code, ("bad_request", "The request cannot be read; correct it.")
-        )
-        return JSONResponse(
-            {"error": code, "message": message}, error.status_code, dict(error.headers or {})
-        )
 
 
 def _openapi_entry(connections: list[str], success_codes: set[int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from consumers.processes import PROCESSES
+from consumers.processes import PROCESSES, SERVERS
 from consumers.settings import SETTINGS
 from tests.documentation.blocks import ROOT, environment_of, own_folder
 from tests.support.kafka_broker import artifacts
@@ -97,7 +97,24 @@ def test_a_service_has_a_health_check_and_waits_for_the_database(name: str) -> N
         assert service["depends_on"]["postgres"]["condition"] == "service_healthy"
 
 
-@pytest.mark.parametrize("name", sorted(set(OURS) - {"receiver"} - KAFKA))
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_is_published_to_this_machine_only_and_asked_on_its_own_port(name: str) -> None:
+    """What has no log-in, and what a proxy with TLS stands before, is nobody else's to reach."""
+    service = OURS[name]
+    prefix = {"receiver": "JOURNEY", "web": "JOURNEY_WEB"}[name]
+    port = service["environment"][f"{prefix}_PORT"]
+    assert service["environment"][f"{prefix}_HOST"] == "0.0.0.0"
+    (published,) = service["ports"]
+    assert re.fullmatch(rf"127\.0\.0\.1:\$\{{[A-Z_]+:-{port}\}}:{port}", published)
+    assert f"http://127.0.0.1:{port}/-/health" in str(service["healthcheck"]["test"])
+
+
+def test_nothing_else_is_published() -> None:
+    """Neither the database nor the broker, nor a process that listens to nothing."""
+    assert {name for name, service in SERVICES.items() if "ports" in service} == set(SERVERS)
+
+
+@pytest.mark.parametrize("name", sorted(set(OURS) - set(SERVERS) - KAFKA))
 def test_a_health_check_asks_for_a_check_that_exists(name: str, doctored: str) -> None:
     """It passes on a new installation; a renamed check of the doctor would fail it for ever."""
     kind, command = OURS[name]["healthcheck"]["test"]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -36,6 +37,7 @@ from tests.support.truth import (
     caught_up,
     expected,
     in_the_log,
+    one,
 )
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -54,7 +56,7 @@ def test_the_compose_file_rehearsed(postgres_url: str, kafka: Broker, tmp_path: 
     and in the views, and every health check passes."""
     _, seed = a_chance()
     told = deliveries(DELIVERIES, seed)
-    (port,) = free_ports(1)
+    port, web_port = free_ports(2)
     prefix = f"rehearsal-{os.getpid()}"
     cluster = Cluster(tuple(kafka.bootstrap.split(",")), prefix=prefix)
     database = Database(postgres_url, TENANT)
@@ -70,6 +72,8 @@ def test_the_compose_file_rehearsed(postgres_url: str, kafka: Broker, tmp_path: 
         "JOURNEY_CONNECTIONS": str(connections),
         "JOURNEY_HOST": "127.0.0.1",
         "JOURNEY_PORT": str(port),
+        "JOURNEY_WEB_HOST": "127.0.0.1",
+        "JOURNEY_WEB_PORT": str(web_port),
     }
     started = Processes(database, tmp_path)
     running: dict[str, Process] = {}
@@ -95,7 +99,8 @@ def test_the_compose_file_rehearsed(postgres_url: str, kafka: Broker, tmp_path: 
         assert_published_topic_equals_log(database, cluster)
         for name in running:
             environment = environment_of(name, given, elsewhere, tmp_path)
-            check(name, environment, port)
+            check(name, environment, {"8080": port, "8081": web_port})
+        assert_web_shows_it(web_port, database)
         for process in running.values():
             assert process.end() == 0, process.tail
         assert_each_once(database, sender.accepted, told)
@@ -152,10 +157,28 @@ def in_order(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: len(set(SERVICES[name]["depends_on"]) & set(names)))
 
 
-def check(name: str, environment: dict[str, str], port: int) -> None:
+def assert_web_shows_it(port: int, database: Database) -> None:
+    """What the service `web` says at the end is what stands in the database: nothing waits."""
+    head = one(database, "SELECT position FROM log_head")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+
+        def tables(section: str) -> list[list[dict[str, Any]]]:
+            told = client.get("/index.json").json()["sections"][section]
+            assert not told["complaints"], told["complaints"]
+            return [each["rows"] for each in told["tables"]]
+
+        assert client.get("/").status_code == 200
+        assert {row["position"] for row in tables("projections")[0]} == {head}
+        # What Kafka says may be some seconds old.
+        until(lambda: {row["lag_records"] for row in tables("kafka")[0]} == {0}, "all is handled")
+        until(lambda: {row["lag_positions"] for row in tables("published")[0]} == {0}, "published")
+
+
+def check(name: str, environment: dict[str, str], ports: Mapping[str, int]) -> None:
     """The service's own health-check command, as its container would run it."""
     kind, *command = SERVICES[name]["healthcheck"]["test"]
-    command = [part.replace(":8080/", f":{port}/") for part in command]
+    for written, port in ports.items():
+        command = [part.replace(f":{written}/", f":{port}/") for part in command]
     folder = Path(environment["JOURNEY_HOME"]) / "bin"
     if not folder.exists():
         folder.mkdir()

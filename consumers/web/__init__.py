@@ -1,0 +1,1 @@
+"""Pages about the inside, for the people who look after an installation."""
