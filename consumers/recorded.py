@@ -16,32 +16,19 @@ from consumers.inbox import Span
 from journey.database import Connection as DatabaseConnection
 from journey.journey_log import OWN_SOURCE
 from journey.storage import touchpoint_of
-from projections.effective import standing
+from projections.effective import KEEPERS, standing
 from projections.fact import Fact
+from projections.merging import MERGE_KINDS
 from projections.reading import fact_of
 from schemas.event import Touchpoint
 from schemas.personal import Personal
-from schemas.registry import BY_TOPIC, kind_of_topic
-from schemas.touchpoints import (
-    CandidatesMerged,
-    CandidatesUnmerged,
-    TouchpointCorrected,
-    TouchpointRetracted,
-)
-from schemas.upcasting import UPCASTERS
+from schemas.upcasting import topics_of
 
 # Clocks of receivers and of ingest processes differ, by less than this.
 _CLOCKS = timedelta(days=1)
 
 
-def _topics(*kinds: type[Touchpoint]) -> list[str]:
-    """Every stored name of these kinds, old ones too."""
-    named = {kind.KIND for kind in kinds}
-    return [topic for topic in (*BY_TOPIC, *UPCASTERS) if kind_of_topic(topic) in named]
-
-
-_KEEPERS = _topics(TouchpointCorrected, TouchpointRetracted)
-_CONCLUDED = [*_KEEPERS, *_topics(CandidatesMerged, CandidatesUnmerged)]
+_CONCLUDED = topics_of(KEEPERS | MERGE_KINDS)
 """What the engine concludes; it may name the delivery that made it so, and is not told by it."""
 
 
@@ -136,7 +123,7 @@ class Amendments:
             "SELECT originator_id, originator_version, topic, state, notification_id "
             "FROM journey_events WHERE originator_id = ANY(%s) AND topic = ANY(%s) "
             "ORDER BY notification_id",
-            [list(streams), _KEEPERS],
+            [list(streams), topics_of(KEEPERS)],
             binary=True,
         ).fetchall()
         facts = [fact_of(row[2], row[3], row[4]) for row in rows]

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import LiteralString, TypeVar
 from uuid import UUID
 
 import phonenumbers
@@ -206,6 +207,21 @@ class Identity:
         theirs = {key for key in keys if key not in ours}
         # Another process was first with these; its word stands.
         return self._look_up(connection, theirs) if theirs else {}
+
+
+def merges_that_hold(as_of: datetime | int | None) -> LiteralString:
+    """SQL: which rows of `identity_merges` hold now, or did at the moment or position `as_of`.
+
+    The query has `as_of` as a parameter of that name, unless it is None.
+    """
+    if as_of is None:
+        return "until_position IS NULL"
+    if isinstance(as_of, datetime):
+        return (
+            "since_recorded_at <= %(as_of)s"
+            " AND (until_recorded_at IS NULL OR until_recorded_at > %(as_of)s)"
+        )
+    return "since_position <= %(as_of)s AND (until_position IS NULL OR until_position > %(as_of)s)"
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from journey.clock import Clock
 from journey.collector import collector_paused
 from journey.database import Connection, Database
 from journey.errors import UnknownCandidate
-from journey.identity import Forest, Identity, Resolved
+from journey.identity import Forest, Identity, Resolved, merges_that_hold
 from journey.storage import (
     JourneyRecorder,
     NewEvent,
@@ -228,21 +228,15 @@ class JourneyLog(Application[UUID]):
         as_of: datetime | int | None = None,
     ) -> list[UUID]:
         """`members` of several candidates, all in one list."""
-        column = "recorded_at" if isinstance(as_of, datetime) else "position"
-        alive = "until_position IS NULL"
-        if as_of is not None:
-            alive = (
-                f"since_{column} <= %(as_of)s "
-                f"AND (until_{column} IS NULL OR until_{column} > %(as_of)s)"
-            )
+        holds = merges_that_hold(as_of)
         # UNION (not ALL) ends the walk even if the edges ever formed a circle; either end of an
         # edge has its index.
         rows = connection.execute(
             "WITH RECURSIVE member AS (SELECT unnest(%(ids)s::uuid[]) AS id UNION"
             " SELECT other.id FROM member m, LATERAL ("
-            f"SELECT survivor AS id FROM identity_merges WHERE absorbed = m.id AND {alive}"
+            f"SELECT survivor AS id FROM identity_merges WHERE absorbed = m.id AND {holds}"
             " UNION ALL "
-            f"SELECT absorbed FROM identity_merges WHERE survivor = m.id AND {alive}"
+            f"SELECT absorbed FROM identity_merges WHERE survivor = m.id AND {holds}"
             ") AS other) SELECT id FROM member",
             {"ids": list(candidates), "as_of": as_of},
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from journey.database import Connection
 from projections.fact import Fact
+from projections.positions import IS_MERGE
 from projections.reading import fact_of
 
 MERGE_KINDS = frozenset({"candidates_merged", "candidates_unmerged"})
@@ -92,17 +93,13 @@ def regroup(connection: Connection, merges: list[tuple[UUID, Fact]], up_to: int)
 def merges_between(connection: Connection, after: int, up_to: int) -> list[tuple[UUID, Fact]]:
     """The merge touchpoints of a run of the log, in order: (the survivor, the fact)."""
     rows = connection.execute(
-        f"{_MERGES} AND notification_id > %s AND notification_id <= %s ORDER BY notification_id",
+        "SELECT originator_id, topic, state, notification_id FROM journey_events "
+        f"WHERE {IS_MERGE} AND notification_id > %s AND notification_id <= %s "
+        "ORDER BY notification_id",
         [after, up_to],
         binary=True,
     )
     return [(survivor, fact_of(topic, state, at)) for survivor, topic, state, at in rows]
-
-
-_MERGES = (
-    "SELECT originator_id, topic, state, notification_id FROM journey_events "
-    "WHERE topic IN ('touchpoint.candidates_merged.v1', 'touchpoint.candidates_unmerged.v1')"
-)
 
 
 def merges_in(facts: Iterable[tuple[UUID, Fact]]) -> list[tuple[UUID, Fact]]:

@@ -34,6 +34,9 @@ MOST_LANES = 256
 LANE = "get_byte(uuid_send({journey}), 15) %% {lanes}"
 """SQL of `lane_of`."""
 
+IS_MERGE = "topic IN ('touchpoint.candidates_merged.v1', 'touchpoint.candidates_unmerged.v1')"
+"""SQL of what changes who is part of whom, in the words of the log's index of them."""
+
 _OURS = f"(starts_with(application_name, '{TRACKED}') OR application_name = '{MEMBERS}')"
 _LANES_LOCK = 0x6C616E65
 
@@ -137,8 +140,7 @@ class ViewTracking(PostgresTrackingRecorder):
         rows = connection.execute(
             self._sql(
                 "SELECT application_name, notification_id, head, EXISTS ("
-                "SELECT FROM journey_events WHERE topic IN ("
-                "'touchpoint.candidates_merged.v1', 'touchpoint.candidates_unmerged.v1') AND "
+                f"SELECT FROM journey_events WHERE {IS_MERGE} AND "
                 "notification_id > (SELECT notification_id FROM {} WHERE application_name = %s) "
                 "AND notification_id <= head) "
                 "FROM {}, (SELECT least(position, %s::bigint) AS head FROM log_head) AS log"
@@ -225,6 +227,7 @@ def _positions(rows: Sequence[tuple]) -> Positions:  # type: ignore[type-arg]
 
 
 __all__ = [
+    "IS_MERGE",
     "LANE",
     "MOST_LANES",
     "Positions",

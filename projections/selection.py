@@ -20,19 +20,19 @@ import orjson
 from psycopg import sql
 
 from journey.database import Connection, Database
+from journey.identity import merges_that_hold
 from projections.columns import Actor, FlatTouchpoint, complete
 from projections.effective import KEEPERS, standing
 from projections.fact import Fact
 from projections.reading import fact_of, facts_of
-from schemas.registry import BY_TOPIC, kind_of_topic
-from schemas.upcasting import UPCASTERS, upcast
+from schemas.registry import BY_TOPIC
+from schemas.upcasting import topics_of, upcast
 
 PAGE = 2_000
 """Touchpoints read at a time."""
 
 _decode = msgspec.json.Decoder(list[FlatTouchpoint]).decode
 _CURRENT_TOPICS = list(BY_TOPIC)
-_ALL_TOPICS = [*BY_TOPIC, *UPCASTERS]
 _ALL_IDS = 1 << 128
 
 Told = Callable[[int], None]
@@ -161,11 +161,10 @@ class Reading:
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:
-        kinds = self._selection.kinds
         return {
             "position": self.position,
             "streams": self._streams,
-            "topics": [topic for topic in _ALL_TOPICS if kind_of_topic(topic) in kinds],
+            "topics": topics_of(self._selection.kinds),
             "merged": list(self._roots),
             "roots": list(self._roots.values()),
             "current": _CURRENT_TOPICS,
@@ -197,7 +196,7 @@ class Reading:
         rows = connection.execute(
             "SELECT originator_id, topic, state, notification_id FROM journey_events "
             "WHERE topic = ANY(%s) AND notification_id <= %s",
-            [[t for t in _ALL_TOPICS if kind_of_topic(t) in KEEPERS], self.position],
+            [topics_of(KEEPERS), self.position],
             binary=True,
         )
         as_of = self._selection.as_of
@@ -277,14 +276,10 @@ def _upcast(states: bytes) -> list[FlatTouchpoint]:
 
 def _roots(connection: Connection, as_of: datetime | int | None) -> dict[UUID, UUID]:
     """Merged candidate → the journey it is read as part of, as of a moment or now."""
-    column = "recorded_at" if isinstance(as_of, datetime) else "position"
-    alive = "until_position IS NULL"
-    if as_of is not None:
-        alive = f"since_{column} <= %(at)s AND coalesce(until_{column} > %(at)s, true)"
     parents: dict[UUID, UUID] = dict(
         connection.execute(
-            f"SELECT absorbed, survivor FROM identity_merges WHERE {alive}".encode(),
-            {"at": as_of},
+            f"SELECT absorbed, survivor FROM identity_merges WHERE {merges_that_hold(as_of)}",
+            {"as_of": as_of},
         ).fetchall()
     )
     return {each: _root(each, parents) for each in parents}

@@ -5,12 +5,12 @@ A step takes and returns the state as a dictionary. `upcast` walks the steps unt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.errors import UnknownTopic
-from schemas.registry import BY_TOPIC
+from schemas.registry import BY_TOPIC, kind_of_topic
 
 State = dict[str, Any]
 
@@ -46,6 +46,11 @@ UPCASTERS: dict[str, tuple[str, Callable[[State], State]]] = {
     ),
 }
 """Old stored name → (next stored name, step)."""
+
+
+def topics_of(kinds: Collection[str]) -> list[str]:
+    """Every stored name of these kinds, old ones too."""
+    return [topic for topic in (*BY_TOPIC, *UPCASTERS) if kind_of_topic(topic) in kinds]
 
 
 def upcast(topic: str, state: State) -> tuple[str, State]:
