@@ -46,7 +46,7 @@ from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from journey.identity import normal_email
 from schemas.ats.greenhouse import Offer, ScheduledInterview, moment
-from schemas.ats.lenient import Json, opaque_id, part, text, values
+from schemas.ats.lenient import Json, objects, opaque_id, part, text, values
 from schemas.event import Actor, Moment, Touchpoint
 from schemas.personal import Personal
 from schemas.statement import Statement
@@ -83,7 +83,7 @@ def _candidate(told: Told) -> Translation:
     candidate = told.payload
     candidate_id = required(opaque_id(candidate.get("id")), "id")
     said: list[Statement] = []
-    for application in _objects(candidate.get("applications")):
+    for application in objects(candidate.get("applications")):
         # The stage is the one of now; it was another when the application was sent.
         sent = _as_pushed(told, candidate, application, current_stage=None)
         said += application_submitted(sent).statements
@@ -220,11 +220,11 @@ def _feed(told: Told) -> Translation:
     person = (told.key("candidate", candidate_id),)
     said: list[Statement] = []
     left_out = 0
-    for email in _objects(told.payload.get("emails")):
+    for email in objects(told.payload.get("emails")):
         said.append(Statement(_email(told, candidate, email), person, _sealed_email(email)))
-    for note in _objects(told.payload.get("notes")):
+    for note in objects(told.payload.get("notes")):
         said.append(Statement(_other(told, "note", note), person, _sealed(note)))
-    for activity in _objects(told.payload.get("activities")):
+    for activity in objects(told.payload.get("activities")):
         if (text(activity.get("subject")) or "").casefold() in _TOLD_ELSEWHERE:
             left_out += 1
         else:
@@ -275,7 +275,7 @@ def _item_id(item: Json) -> str:
 
 def _only_application(candidate: Json) -> str | None:
     """The application an e-mail is about, if there is but one. A prospect has none."""
-    applications = _objects(candidate.get("applications"))
+    applications = objects(candidate.get("applications"))
     if len(applications) != 1 or applications[0].get("prospect") is True:
         return None
     return opaque_id(applications[0].get("id"))
@@ -304,11 +304,6 @@ def _sealed(item: Json, fields: tuple[str, ...] = ("subject", "body")) -> Person
 
 
 # --- shared ---------------------------------------------------------------------------------
-
-
-def _objects(entries: Any) -> list[Json]:
-    found = entries if isinstance(entries, list) else []
-    return [entry for entry in found if isinstance(entry, dict)]
 
 
 def _loaded(document: bytes | str) -> Json:

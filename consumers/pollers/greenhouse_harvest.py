@@ -25,7 +25,7 @@ from consumers.ats_adapters import greenhouse_harvest
 from consumers.errors import Unavailable
 from consumers.pollers.poller import Found
 from schemas.ats.greenhouse import ScheduledInterview, instant
-from schemas.ats.lenient import Json, opaque_id
+from schemas.ats.lenient import Json, objects, opaque_id
 
 PER_PAGE = 500
 """The most that Harvest gives at once."""
@@ -108,14 +108,12 @@ class GreenhouseHarvest:
 
 
 def _who(candidate: Any) -> Json:
-    applications = candidate.get("applications")
     return {
         "id": candidate.get("id"),
         "email_addresses": candidate.get("email_addresses"),
         "applications": [
             {"id": each.get("id"), "prospect": each.get("prospect")}
-            for each in (applications if isinstance(applications, list) else [])
-            if isinstance(each, dict)
+            for each in objects(candidate.get("applications"))
         ],
     }
 

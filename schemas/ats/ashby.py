@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.ats.lenient import Json, iso_instant, opaque_id, part, text
+from schemas.ats.lenient import Json, iso_instant, objects, opaque_id, part, text
 
 ACTIONS: dict[str, str] = {
     "applicationSubmit": "application",
@@ -146,10 +146,7 @@ class Schedule:
     def read(cls, data: Any) -> Schedule:
         """From `data`, whatever of it is there. Events without a readable time are no slots."""
         said = part(data, "interviewSchedule")
-        events = said.get("interviewEvents")
-        if not isinstance(events, list):
-            events = []
-        entries = [event for event in events if isinstance(event, dict)]
+        events = objects(said.get("interviewEvents"))
         return cls(
             schedule_id=opaque_id(said.get("id")),
             application_id=opaque_id(said.get("applicationId")),
@@ -157,8 +154,8 @@ class Schedule:
             status=_word(said.get("status")),
             updated_at=iso_instant(said.get("updatedAt")),
             scheduled_by=opaque_id(part(said, "scheduledBy").get("id")),
-            has_events=bool(entries),
-            slots=tuple(slot for slot in map(_slot, entries) if slot is not None),
+            has_events=bool(events),
+            slots=tuple(slot for slot in map(_slot, events) if slot is not None),
         )
 
 
@@ -196,11 +193,9 @@ class Offer:
         """From `data`, whatever of it is there."""
         said = part(data, "offer")
         latest = part(said, "latestVersion")
-        versions = said.get("versions")
         times = [
             iso_instant(version.get("createdAt"))
-            for version in (*(versions if isinstance(versions, list) else ()), latest)
-            if isinstance(version, dict)
+            for version in (*objects(said.get("versions")), latest)
         ]
         return cls(
             offer_id=opaque_id(said.get("id")),

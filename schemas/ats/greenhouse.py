@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from schemas.ats.lenient import Json, opaque_id, part, text, values
+from schemas.ats.lenient import Json, objects, opaque_id, part, text, values
 from schemas.event import Moment, Precision, Quality
 
 ACTIONS: dict[str, str] = {
@@ -246,9 +246,8 @@ def _later(at: datetime, days: int) -> datetime | None:
 
 
 def _scorecards(interviewers: Any) -> tuple[tuple[str, str | None], ...]:
-    entries = interviewers if isinstance(interviewers, list) else []
     found = {}
-    for entry in entries:
-        if isinstance(entry, dict) and (scorecard := opaque_id(entry.get("scorecard_id"))):
+    for entry in objects(interviewers):
+        if scorecard := opaque_id(entry.get("scorecard_id")):
             found[scorecard] = opaque_id(entry.get("id"))
     return tuple(found.items())

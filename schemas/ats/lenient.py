@@ -45,6 +45,11 @@ def text(value: Any) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
+def objects(entries: Any) -> list[Json]:
+    """The objects of a list; nothing of anything else."""
+    return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
+
+
 def values(entries: Any) -> tuple[str, ...]:
     """The values of `[{"value": …, "type": …}]`, each once; others are skipped."""
     if not isinstance(entries, list) or not entries:
