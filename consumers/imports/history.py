@@ -64,10 +64,11 @@ class Problem(NamedTuple):
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did, or would do (`dry_run`), over all its runs.
+    """What an import did, or would do.
 
-    `ignored` rows are those the map leaves out; `problems` the first of the `broken`.
-    `kinds` counts statements by kind, `new` and `repeated` touchpoints that were or would be.
+    `rows`, `touchpoints` (new ones), `repeated` and `broken` are of all its runs, the rest is of
+    this one. `ignored` rows are those the map leaves out; `problems` the first of the `broken`;
+    `kinds` counts statements by kind.
     """
 
     rows: int = 0

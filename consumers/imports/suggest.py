@@ -78,16 +78,8 @@ _JOBS = (
 )  # fmt: skip
 _LIFECYCLES = ("lifecycle transition", "lifecycle")
 _OUTCOMES = (
-    "status",
-    "statut",
-    "outcome",
-    "result",
-    "resultat",
-    "ergebnis",
-    "estado",
-    "結果",
-    "状態",
-)
+    "status", "statut", "outcome", "result", "resultat", "ergebnis", "estado", "結果", "状態",
+)  # fmt: skip
 _FINALS = re.compile(
     "final|answer|result|decision|outcome|reponse|resultat|ergebnis|entscheid|resultado|uitslag|結果"
 )
@@ -95,7 +87,7 @@ _NAMES = re.compile(
     r"\b(full|first|last|candidate|applicant|person)? ?names?$|^nom\b|prenom|vorname|nachname"
     r"|^nombre|apellido|naam$|氏名|名前|^姓|^名$"
 )
-_NO_NAMES = re.compile(r"concept|event|activity|job|company|stage|file|source|class|concept")
+_NO_NAMES = re.compile(r"concept|event|activity|job|company|stage|file|source|class")
 _TEXTS = re.compile(
     "comment|note|remark|feedback|cover letter|lettre|bemerkung|kommentar|comentario|opmerking"
     "|コメント|備考|メモ"
