@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -89,11 +89,15 @@ TOPICS = (DELIVERIES, TOUCHPOINTS, ALERTS, DEAD_LETTERS)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A topic as it is. `partitions` and `replication` are None where there is no such topic."""
+    """A topic as it is. `partitions` and `replication` are None where there is no such topic.
+
+    `settings` are Kafka's own of the topic; empty where we may not see them.
+    """
 
     topic: str
     partitions: int | None
     replication: int | None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def differences(self, cluster: Cluster) -> list[str]:
         """What is not as the settings have it, in words; empty when all is."""
@@ -103,11 +107,27 @@ class Standing:
             (self.partitions, cluster.partitions, "partitions", "JOURNEY_KAFKA_PARTITIONS"),
             (self.replication, cluster.replication, "copies", "JOURNEY_KAFKA_REPLICATION"),
         )
-        return [
+        differ = [
             f"it has {found} {what}, {setting} says {asked}"
             for found, asked, what, setting in wanted
             if found != asked
         ]
+        return [*differ, *self._unsafe(cluster)]
+
+    def _unsafe(self, cluster: Cluster) -> Iterator[str]:
+        """Settings under which something may be lost or refused; how long it is kept may differ,
+        unless that is for ever."""
+        topic = next(each for each in TOPICS if cluster.topic(each.name) == self.topic)
+        asked = topic.configuration(cluster)
+        for name in ("cleanup.policy", "unclean.leader.election.enable", "retention.bytes"):
+            if (found := self.settings.get(name, asked[name])) != asked[name]:
+                yield f"its {name} is {found} and has to be {asked[name]}"
+        for name in ("min.insync.replicas", "max.message.bytes"):
+            if int(found := self.settings.get(name, asked[name])) < int(asked[name]):
+                yield f"its {name} is {found} and has to be {asked[name]} or more"
+        found = self.settings.get("retention.ms", "-1")
+        if topic.kept_days is None and found != "-1":
+            yield f"its retention.ms is {found} and has to be -1, for ever"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +188,28 @@ def _made(cluster: Cluster, now: Sequence[Standing], created: set[str]) -> Itera
 def _standings(cluster: Cluster, admin: KafkaAdminClient) -> list[Standing]:
     names = [cluster.topic(topic.name) for topic in TOPICS]
     described = {each["name"]: each for each in _described(cluster, admin)}
-    return [_standing(name, described.get(name)) for name in names]
+    settings = _settings(cluster, admin, [name for name in names if name in described])
+    return [_standing(name, described.get(name), settings.get(name, {})) for name in names]
+
+
+def _settings(
+    cluster: Cluster, admin: KafkaAdminClient, names: Sequence[str]
+) -> dict[str, dict[str, str]]:
+    """Topic → Kafka's settings of it; none for those that we may not see."""
+    from kafka.admin import ConfigResource, ConfigResourceType
+    from kafka.errors import KafkaError
+
+    if not names:
+        return {}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    try:
+        told = admin.describe_configs(asked, config_filter="all")["topic"]
+    except KafkaError as error:
+        raise cluster.unavailable(type(error).__name__) from None
+    return {
+        topic: {name: each["value"] for name, each in of_it.items()}
+        for topic, of_it in told.items()
+    }
 
 
 def _described(cluster: Cluster, admin: KafkaAdminClient) -> list[dict[str, Any]]:
@@ -185,11 +226,12 @@ def _is_there(described: dict[str, Any]) -> bool:
     return described["error_code"] == 0 and bool(described["partitions"])
 
 
-def _standing(name: str, described: dict[str, Any] | None) -> Standing:
+def _standing(name: str, described: dict[str, Any] | None, settings: Mapping[str, str]) -> Standing:
     if described is None:
         return Standing(name, None, None)
     partitions = described["partitions"]
-    return Standing(name, len(partitions), min(len(each["replica_nodes"]) for each in partitions))
+    copies = min(len(each["replica_nodes"]) for each in partitions)
+    return Standing(name, len(partitions), copies, settings)
 
 
 def _create(cluster: Cluster, admin: KafkaAdminClient, topics: Sequence[Topic]) -> set[str]:

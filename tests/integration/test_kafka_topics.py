@@ -103,6 +103,23 @@ def test_init_never_adds_partitions(
     assert [each.partitions for each in topics.standings(cluster)] == [3, 3, 3, 3]
 
 
+def test_a_topic_that_somebody_else_made_is_told(
+    missing: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that keeps the newest delivery of each candidate only would lose the others."""
+    name = missing.topic("deliveries")
+    with missing.admin() as admin:
+        asked = {"num_partitions": 3, "replication_factor": 1}
+        admin.create_topics({name: {**asked, "configs": {"cleanup.policy": "compact"}}})
+        admin.wait_for_topics([name])
+    code, made = told(missing, monkeypatch, capsys, "init")
+    assert code == 1
+    assert [each["fate"] for each in made] == ["differs", "created", "created", "created"]
+    cleanup, largest = made[0]["differs"]
+    assert cleanup == "its cleanup.policy is compact and has to be delete"
+    assert largest.startswith("its max.message.bytes is 1048588 and has to be ")
+
+
 def test_two_that_make_topics_at_once_both_succeed(missing: Cluster) -> None:
     """Every process may begin with `init`; each topic is made by one of them."""
     fates: list[list[topics.Made]] = []

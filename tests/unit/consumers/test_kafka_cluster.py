@@ -270,6 +270,29 @@ def test_a_topic_says_how_it_differs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("topic", "settings", "said"),
+    [
+        ("deliveries", {}, []),
+        ("deliveries", {"retention.ms": "1000", "min.insync.replicas": "3"}, []),
+        ("deliveries", {"cleanup.policy": "compact"}, ["cleanup.policy is compact"]),
+        ("deliveries", {"min.insync.replicas": "1"}, ["1 and has to be 2 or more"]),
+        ("alerts", {"unclean.leader.election.enable": "true"}, ["has to be false"]),
+        ("alerts", {"retention.bytes": "1000"}, ["has to be -1"]),
+        ("dead-letters", {"max.message.bytes": "1048588"}, ["max.message.bytes is 1048588"]),
+        ("touchpoints", {"retention.ms": "1000"}, ["has to be -1, for ever"]),
+    ],
+)
+def test_a_topic_says_which_setting_may_lose_something(
+    topic: str, settings: dict[str, str], said: list[str]
+) -> None:
+    """Whoever made it: a success code is a promise. How long it is kept is everybody's own."""
+    cluster = replace(NOBODY, partitions=12, replication=3)
+    found = Standing(f"journey.{topic}", 12, 3, settings).differences(cluster)
+    assert len(found) == len(said)
+    assert all(words in each for words, each in zip(said, found, strict=True))
+
+
 def test_every_complaint_has_one_handler() -> None:
     """However many clients a process makes."""
     for _ in range(2):
