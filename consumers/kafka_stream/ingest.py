@@ -412,7 +412,7 @@ class KafkaIngest:
                 self._note_working()
                 self._finish(batch, handled)
                 break
-        self._consumer.resume(*self._consumer.paused())
+        self._read_on()
 
     def _finish(self, batch: _Batch, handled: Handled) -> None:
         self._limit.handled(handled.fates)
@@ -467,6 +467,16 @@ class KafkaIngest:
         for partition, records in self._poll(1).items():
             self._consumer.seek(partition, records[0].offset)
             self._consumer.pause(partition)
+
+    def _read_on(self) -> None:
+        """End the pause of every partition that is paused."""
+        self._consumer.resume(*self._consumer.paused())
+        # What the client had fetched of them it has put aside, and it takes up one partition at
+        # most again: the others it would never read on, nor fetch (kafka-python 3.0.12). Without
+        # what is aside, all are fetched from where they were read up to.
+        fetcher = self._consumer._fetcher
+        fetcher._paused_completed_fetches.clear()
+        fetcher._paused_partition_records.clear()
 
     def _put_back(self, batch: _Batch) -> None:
         """What is still ours of a dropped batch is polled again."""

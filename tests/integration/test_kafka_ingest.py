@@ -385,6 +385,33 @@ def test_a_batch_whose_partitions_moved_is_dropped(
     assert_no_gaps(database)
 
 
+def test_every_partition_is_read_on_after_a_pause(
+    database: Database, cluster: Cluster, make: Make
+) -> None:
+    """Also where the client put records of several aside: partitions came while we were paused."""
+    told = deliveries(2_000, 19)
+    send(cluster, told)
+    slow = [SlowDatabase(database.url, database.schema) for _ in range(2)]
+    for each in slow:
+        each.fast = threading.Event()
+    hanging, leaving = (make(database=each, batch=100) for each in slow)
+
+    def paused(ingest: KafkaIngest) -> int:
+        return len(ingest._consumer.paused()) if hasattr(ingest, "_consumer") else 0
+
+    with running(hanging):
+        with running(leaving):
+            until(lambda: paused(hanging) and paused(leaving), "both hang", 60)
+            slow[1].fast.set()
+        until(lambda: paused(hanging) == 3, "one has all", 60)
+        until(lambda: len(hanging._consumer._fetcher._paused_partition_records) > 1, "aside", 60)
+        slow[0].fast.set()
+        all_handled(cluster)
+    for each in slow:
+        each.close()
+    assert_each_once(database, told, told)
+
+
 def test_memory_is_bounded(database: Database, cluster: Cluster, make: Make) -> None:
     """Thirty megabytes wait; a small part of them is ever held."""
     body = orjson.dumps({"action": "job_created", "payload": {"text": "x" * 200_000}})
