@@ -139,7 +139,7 @@ def _topics(installation: Installation) -> Iterator[Check]:
             "kafka topics",
             "wrong",
             "; ".join(differing),
-            "correct the settings, or move to topics of another prefix",
+            "correct the settings or the topics' own, or move to topics of another prefix",
         )
     else:
         yield Check(
@@ -156,6 +156,16 @@ def _group_lag(installation: Installation, lag: KafkaLag, now: datetime) -> Iter
         yield Check("kafka-lag", "wrong", lag.problem, "see the sentence itself")
     for group in lag.groups:
         process = group.group.removeprefix(installation.cluster.group(""))
+        if group.ran_out_records:
+            yield Check(
+                f"kafka-lag {process}",
+                "wrong",
+                f"{_number(group.ran_out_records, 'record', 'records')} ran out of the topic "
+                "before they were handled",
+                f"start `journey run {process.removesuffix('-dead-letters')}` and ask their "
+                "senders for them again; keep the topic for longer (retention.ms)",
+            )
+            continue
         behind = [each for each in group.partitions if each.lag_records]
         if not behind:
             yield Check(f"kafka-lag {process}", "ok", "everything is handled")
@@ -172,6 +182,13 @@ def _group_lag(installation: Installation, lag: KafkaLag, now: datetime) -> Iter
                 f"{found}; the oldest waits since {group.oldest_at:%Y-%m-%d %H:%M} UTC",
                 f"start `journey run {process.removesuffix('-dead-letters')}`, or more of them, "
                 "and read its log",
+            )
+        elif not group.is_oldest_known:
+            yield Check(
+                f"kafka-lag {process}",
+                "note",
+                f"{found}; since when was not told in time",
+                "ask again, and look after the broker if it stays so",
             )
         else:
             yield Check(f"kafka-lag {process}", "ok", found)

@@ -156,7 +156,17 @@ def _of_groups(installation: Installation, now: datetime) -> Iterator[Gauge]:
     yield Gauge(
         "journey_kafka_oldest_unhandled_seconds",
         "How long the oldest record that a consumer group has not handled waits; 0 when none does.",
-        [({"group": group.group}, _seconds(group.oldest_at, now)) for group in lag.groups],
+        [
+            ({"group": group.group}, _seconds(group.oldest_at, now))
+            for group in lag.groups
+            # A 0 would say that nothing waits.
+            if group.is_oldest_known
+        ],
+    )
+    yield Gauge(
+        "journey_kafka_ran_out_records",
+        "Records that ran out of their topic before a consumer group handled them.",
+        [({"group": group.group}, group.ran_out_records) for group in lag.groups],
     )
 
 

@@ -44,13 +44,17 @@ FEEDS = (TOUCHPOINTS_FEED, ALERTS_FEED)
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition as a group has it; `committed` is None before the first commit."""
+    """One partition as a group has it; `committed` is None before the first commit.
+
+    `ran_out_records` are those that the topic no longer has, and that were not handled before.
+    """
 
     topic: str
     partition: int
     committed: int | None
     end: int
     lag_records: int
+    ran_out_records: int = 0
 
     @property
     def name(self) -> str:
@@ -60,7 +64,10 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """A consumer group: `oldest_at` is when the longest waiting of its records was written."""
+    """A consumer group: `oldest_at` is when the longest waiting of its records was written.
+
+    None where nothing waits, and where Kafka did not tell in time (`is_oldest_known`).
+    """
 
     group: str
     partitions: tuple[PartitionLag, ...]
@@ -71,10 +78,21 @@ class GroupLag:
         """Over all partitions."""
         return sum(each.lag_records for each in self.partitions)
 
+    @property
+    def ran_out_records(self) -> int:
+        """Over all partitions."""
+        return sum(each.ran_out_records for each in self.partitions)
+
+    @property
+    def is_oldest_known(self) -> bool:
+        """Whether `oldest_at` says what it means."""
+        return self.oldest_at is not None or not self.lag_records
+
     def as_json(self) -> dict[str, Any]:
         """As `/-/status.json` shows it."""
         return {
             "lag_records": self.lag_records,
+            "ran_out_records": self.ran_out_records,
             "oldest_unhandled_at": None if self.oldest_at is None else self.oldest_at.isoformat(),
             "partitions": {
                 each.name: {
@@ -206,7 +224,10 @@ def _partition_lag(
 ) -> PartitionLag:
     """What ran out of a topic is nobody's work any more, so it counts from where that begins."""
     start = begin if committed is None else max(begin, committed)
-    return PartitionLag(partition.topic, partition.partition, committed, end, max(0, end - start))
+    ran_out = 0 if committed is None else max(0, begin - committed)
+    return PartitionLag(
+        partition.topic, partition.partition, committed, end, max(0, end - start), ran_out
+    )
 
 
 def _oldest(lag: PartitionLag) -> tuple[TopicPartition, int]:
@@ -265,6 +286,8 @@ def _written_at(
     cluster: Cluster, wanted: set[tuple[TopicPartition, int]], patience_seconds: float
 ) -> dict[tuple[TopicPartition, int], datetime]:
     """When the records at these offsets were written; some may be missing when time runs out."""
+    from kafka.errors import CorruptRecordError, UnsupportedCodecError
+
     found: dict[tuple[TopicPartition, int], datetime] = {}
     deadline = time.monotonic() + patience_seconds
     # By offset, since two groups may read one partition at different places.
@@ -276,12 +299,20 @@ def _written_at(
         while left and time.monotonic() < deadline:
             # Two groups may be at different places of one partition: those take turns.
             places = dict(left)
+            left -= set(places.items())
             consumer.assign(list(places))
             for each, offset in places.items():
                 consumer.seek(each, offset)
-            for each, records in consumer.poll(200, max_records=len(places)).items():
-                found[each, places[each]] = written_at(records[0])
-                left.discard((each, places[each]))
+            # Asked again and again without seeking anew, which would forget what is on its way.
+            while places and time.monotonic() < deadline:
+                try:
+                    polled = consumer.poll(200, max_records=1)
+                except (CorruptRecordError, UnsupportedCodecError):
+                    # Who handles it says so; of what is left the time is not known.
+                    return found
+                for each, records in polled.items():
+                    found[each, places.pop(each)] = written_at(records[0])
+                    consumer.pause(each)
     return found
 
 

@@ -31,6 +31,7 @@ from journey.database import Database
 from tests.support.fakes import FrozenClock
 from tests.support.installations import environment_for
 from tests.support.kafka_broker import Broker, kafka_environment
+from tests.support.kafka_deliveries import NoUtf8
 from tests.support.processes import until
 
 HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -116,6 +117,48 @@ def test_a_topic_that_is_gone_hides_nothing_else(cluster: Cluster) -> None:
     assert ingest.lag_records == 3
 
 
+def test_what_ran_out_before_it_was_handled_is_no_success(
+    engine: Installation, cluster: Cluster
+) -> None:
+    """An empty topic is not a handled one."""
+    send(cluster, 0, 5)
+    handle(cluster, 0, 2)
+    with cluster.admin() as admin:
+        admin.delete_records({TopicPartition(cluster.topic("deliveries"), 0): 5})
+    ingest, _ = look(cluster, patience_seconds=5)
+    assert (ingest.lag_records, ingest.ran_out_records, ingest.oldest_at) == (0, 3, None)
+    found = checks(engine)["kafka-lag ingest"]
+    assert found.status == "wrong"
+    assert found.found.startswith("3 records ran out of the topic")
+    with TestClient(engine.receiver) as client:
+        told = samples(client.get("/-/metrics").text)
+    assert told[f'journey_kafka_ran_out_records{{group="{cluster.group("ingest")}"}}'] == 3
+
+
+def test_what_nobody_can_read_hides_no_lag(cluster: Cluster, engine: Installation) -> None:
+    """How much waits is told, and that nobody knows since when."""
+    with cluster.producer() as producer:
+        broken = NoUtf8("name")
+        producer.send(cluster.topic("deliveries"), b"{}", headers=[(broken, b"")], partition=0)
+    ingest, _ = look(cluster, patience_seconds=5)
+    assert (ingest.lag_records, ingest.oldest_at) == (1, None)
+    assert checks(engine)["kafka-lag ingest"].status == "note"
+    with TestClient(engine.receiver) as client:
+        told = samples(client.get("/-/metrics").text)
+    assert f'journey_kafka_oldest_unhandled_seconds{{group="{ingest.group}"}}' not in told
+
+
+def test_many_partitions_are_asked_in_time(cluster: Cluster) -> None:
+    """Since when is known of each, large records included."""
+    with cluster.producer(batch_size=1) as producer:
+        for _ in range(4):
+            for partition in range(3):
+                producer.send(cluster.topic("deliveries"), b"x" * 1_000_000, partition=partition)
+    ingest, _ = look(cluster, patience_seconds=2)
+    assert ingest.lag_records == 12
+    assert ingest.is_oldest_known
+
+
 def test_the_doctor_says_what_waits_too_long(engine: Installation, cluster: Cluster) -> None:
     """New and empty all is well; then it names group, partition, since when, and what to do."""
     new = checks(engine)
@@ -146,7 +189,7 @@ def test_the_shape_of_the_status(engine: Installation, cluster: Cluster) -> None
     kafka = found["kafka"]
     assert (kafka["reachable"], kafka["problem"]) == (True, None)
     group = kafka["groups"][cluster.group("ingest")]
-    assert group["lag_records"] == 2
+    assert (group["lag_records"], group["ran_out_records"]) == (2, 0)
     assert datetime.fromisoformat(group["oldest_unhandled_at"]).tzinfo is not None
     assert group["partitions"][f"{cluster.topic('deliveries')}/0"] == {
         "committed": None,

@@ -21,6 +21,7 @@ from journey.vault import Vault
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import CONNECTION, delivery, payload
 from tests.support.kafka_deliveries import (
+    NoUtf8,
     all_handled,
     dead_letters,
     ends,
@@ -155,13 +156,6 @@ def test_a_poisoned_dead_letter_stops_nothing(
         counts = inbox.counts(connection)
     assert counts["dead"] > len(POISON)
     assert len(on_topic(cluster, "dead-letters")) == 2 * len(POISON) + len(of_a_letter)
-
-
-class NoUtf8(str):
-    """The name of a header as only a client in C can write it."""
-
-    def encode(self, *_: str) -> bytes:  # type: ignore[override]
-        return b"\xff\xfe"
 
 
 def test_a_record_that_the_client_cannot_read_stops_it_loudly(

@@ -17,6 +17,13 @@ from consumers.kafka_stream.messages import DeadLetter, Record, dead_letter_of, 
 from tests.support.processes import until
 
 
+class NoUtf8(str):
+    """The name of a header as only a client in C can write it; ours cannot read it."""
+
+    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
 def send(cluster: Cluster, deliveries: Iterable[Delivery | Record], *, keyed: bool = True) -> None:
     """Put deliveries, or records of any kind, on `journey.deliveries`, each under its own key."""
     with cluster.producer() as producer:
@@ -120,4 +127,13 @@ def _looking(cluster: Cluster, topic: str) -> Iterator[Callable[[], int]]:
         yield look
 
 
-__all__ = ["all_handled", "dead_letters", "ends", "on_topic", "running", "send", "unhandled"]
+__all__ = [
+    "NoUtf8",
+    "all_handled",
+    "dead_letters",
+    "ends",
+    "on_topic",
+    "running",
+    "send",
+    "unhandled",
+]
