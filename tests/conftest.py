@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
+from psycopg.conninfo import make_conninfo
 
+from consumers.bootstrap import Installation
+from consumers.cli import invoke
 from consumers.kafka_stream import topics
 from consumers.kafka_stream.cluster import Cluster
-from journey.database import Database, open_database, start_embedded
+from journey.database import Database, migrate, open_database, start_embedded
+from tests.support.builders import T0
+from tests.support.fakes import FrozenClock
+from tests.support.installations import Run, environment_for, settings_for
 from tests.support.kafka_broker import Broker, NoBroker, broker, without
 
 _tenants = count(1)
@@ -54,6 +62,60 @@ def database(postgres_url: str) -> Iterator[Database]:
     opened.close()
     with opened.connect(autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {tenant} CASCADE")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def engine(database: Database, tmp_path: Path) -> Iterator[Installation]:
+    """An installation on this test's tenant, at T0, to be told something."""
+    with Installation(settings_for(database, tmp_path), clock=FrozenClock(T0)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def journey(
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Run:
+    """Runs a command line in this test's tenant and folder: (exit code, stdout, stderr)."""
+    for name in [name for name in os.environ if name.startswith("JOURNEY_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment_for(database, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capfdbinary.readouterr()
+        code = invoke(arguments)
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return run
+
+
+@pytest.fixture
+def lonely(database: Database) -> Iterator[tuple[Database, Any]]:
+    """A tenant in a database of its own, and a switch that takes that database away."""
+    name = f"away_{database.schema}"
+    with database.connect(autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        other = Database(make_conninfo(database.url, dbname=name), "journey")
+        migrate(other)
+
+        def switch(on: bool) -> None:
+            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {str(on).lower()}")
+            if not on:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                    [name],
+                )
+
+        yield other, switch
+        other.close()
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ import pytest
 
 from bench.data import journeys
 from bench.log import fill
-from consumers.cli import invoke
 from consumers.exports import ALL_FORMATS
 from consumers.exports.export import Access, Exported, Exporter, ExportRefused
 from journey.database import Database
@@ -32,7 +31,7 @@ from schemas.identifiers import PersonKey
 from tests.support.builders import T0, a_log, days, statement
 from tests.support.every_kind import PERSONAL, PERSONAL_TEXTS, record_everything, texts_in
 from tests.support.fakes import FrozenClock
-from tests.support.installations import MASTER_KEY, environment_for
+from tests.support.installations import MASTER_KEY, Run, environment_for
 from tests.support.processes import COMMAND, ROOT, until
 
 MEMORY_MB = 150
@@ -460,30 +459,8 @@ def test_pm4py_reads_ocel_with_equal_counts(
 # --- the command ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def journey(
-    log: JourneyLog,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfdbinary: pytest.CaptureFixture[bytes],
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command line in this test's tenant: (exit code, stdout, stderr)."""
-    for name, value in environment_for(log.database, tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capfdbinary.readouterr()
-        code = invoke(arguments)
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return code, out.decode(), err.decode()
-
-    return run
-
-
 def test_the_command_writes_a_file_and_says_what_is_in_it(
-    journey: Callable[..., tuple[int, str, str]], tmp_path: Path
+    log: JourneyLog, journey: Run, tmp_path: Path
 ) -> None:
     """Fields of the JSON are those of its help."""
     code, out, err = journey("export", "x.csv", "--format", "csv", "--json")
@@ -500,9 +477,7 @@ def test_the_command_writes_a_file_and_says_what_is_in_it(
     assert journey("export", "x.csv", "--format", "csv", "--force")[0] == 0
 
 
-def test_without_a_file_it_goes_to_standard_output_alone(
-    journey: Callable[..., tuple[int, str, str]],
-) -> None:
+def test_without_a_file_it_goes_to_standard_output_alone(log: JourneyLog, journey: Run) -> None:
     """What people are told goes to standard error."""
     code, out, err = journey("export", "--format", "cloudevents", "--kinds", "hired,survey_sent")
     assert code == 0
@@ -521,9 +496,7 @@ def test_without_a_file_it_goes_to_standard_output_alone(
         (["--source", "qualtrics", "--effective"], "d"),
     ],
 )
-def test_options_choose(
-    journey: Callable[..., tuple[int, str, str]], arguments: list[str], events: str
-) -> None:
+def test_options_choose(log: JourneyLog, journey: Run, arguments: list[str], events: str) -> None:
     """A day is taken whole, in UTC."""
     code, out, _ = journey("export", "--format", "cloudevents", *arguments)
     assert code == 0
@@ -545,11 +518,7 @@ def test_options_choose(
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing(
-    journey: Callable[..., tuple[int, str, str]],
-    tmp_path: Path,
-    arguments: list[str],
-    code: int,
-    sentence: str,
+    log: JourneyLog, journey: Run, tmp_path: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     """With an exit code that means something."""
     got, out, err = journey("export", *arguments)

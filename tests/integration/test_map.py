@@ -7,7 +7,7 @@ import json
 import os
 import random
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import pm4py
 import pytest
 
 from consumers.bootstrap import Installation
-from consumers.cli import invoke
 from consumers.imports.log_map import load_log_map
 from journey.database import Database
 from projections.measures import NOBODYS_STEPS, AggregateMap, Cohort, PathsIncomplete, aggregate_map
@@ -25,9 +24,8 @@ from projections.rebuild import rebuild
 from projections.runner import Runner
 from schemas.statement import Statement
 from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
-from tests.support.fakes import FrozenClock
 from tests.support.imports import import_file
-from tests.support.installations import environment_for, settings_for
+from tests.support.installations import Run
 from tests.support.truth import FULL
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +37,6 @@ COLUMNS = {
     "timestamp_key": "time:timestamp",
 }
 SVG = "{http://www.w3.org/2000/svg}"
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 # --- the same numbers as PM4Py --------------------------------------------------------------
@@ -252,35 +248,6 @@ def test_published_logs_measure_as_in_pm4py(database: Database, logs: Path, log_
 
 
 # --- on the command line --------------------------------------------------------------------
-
-
-@pytest.fixture
-def journey(
-    database: Database,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Runs a command line in this test's tenant: (exit code, stdout, stderr)."""
-    for name in [name for name in os.environ if name.startswith("JOURNEY_")]:
-        monkeypatch.delenv(name)
-    for name, value in environment_for(database, tmp_path).items():
-        monkeypatch.setenv(name, value)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = invoke(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def engine(database: Database, tmp_path: Path) -> Iterator[Installation]:
-    """The same tenant, to be told something."""
-    with Installation(settings_for(database, tmp_path), clock=FrozenClock(T0)) as engine:
-        yield engine
 
 
 @pytest.fixture

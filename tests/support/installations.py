@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,9 @@ from consumers.demo.runner import StoryClock, arrive, let_time_pass, server, wri
 from consumers.demo.story import Teller, Told
 from consumers.settings import Settings
 from journey.database import Database
+
+Run = Callable[..., tuple[int, str, str]]
+"""Takes the words of a `journey` command; exit code, what it printed and what it complained of."""
 
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import pytest
 
 from consumers.bootstrap import Installation
-from consumers.cli import invoke
 from consumers.cli.replay import moved
 from journey.database import Database
 from schemas.identifiers import PersonKey
@@ -23,7 +20,7 @@ from schemas.personal import Personal
 from tests.support.builders import T0, days, hours, statement
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import PAYLOADS
-from tests.support.installations import environment_for, settings_for
+from tests.support.installations import Run
 
 NOW = (T0 + timedelta(days=30)).isoformat()
 SILENCE = [
@@ -40,39 +37,6 @@ ALERT = [
     "until", "due_at", "raised_at", "reason", "acknowledged_by", "resolved_by", "resolved_at",
     "touchpoint_ids", "explanation",
 ]  # fmt: skip
-
-Told = tuple[int, str, str]
-Run = Callable[..., Told]
-
-
-@pytest.fixture
-def journey(
-    database: Database,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Run:
-    """Runs a command line in this test's tenant: (exit code, stdout, stderr)."""
-    for name in [name for name in os.environ if name.startswith("JOURNEY_")]:
-        monkeypatch.delenv(name)
-    for name, value in environment_for(database, tmp_path).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> Told:
-        capsys.readouterr()
-        code = invoke(arguments)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def engine(database: Database, tmp_path: Path) -> Iterator[Installation]:
-    """The same tenant, at T0, to be told something."""
-    with Installation(settings_for(database, tmp_path), clock=FrozenClock(T0)) as engine:
-        yield engine
 
 
 @pytest.fixture
@@ -97,7 +61,7 @@ def story(engine: Installation) -> Installation:
     return engine
 
 
-def document(told: Told) -> Any:
+def document(told: tuple[int, str, str]) -> Any:
     assert told[2] == ""
     return json.loads(told[1])
 
