@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from consumers.ats_adapters.adapter import Translation
 from consumers.errors import Untranslatable
-from schemas.ats.ashby import ACTIONS
-from schemas.ats.lever import EVENTS
+from schemas.ats import ashby, greenhouse, lever
 from tests.support.payloads import Payloads
 
-SYSTEMS = {"lever": Payloads("lever"), "ashby": Payloads("ashby")}
-KINDS = [("lever", "event", one) for one in sorted(EVENTS)]
-KINDS += [("ashby", "action", one) for one in sorted(ACTIONS)]
+SYSTEMS = {name: Payloads(name) for name in ("ashby", "greenhouse", "lever")}
+KINDS = [
+    *(("ashby", "action", "data", one) for one in sorted(ashby.ACTIONS)),
+    *(("greenhouse", "action", "payload", one) for one in sorted(greenhouse.ACTIONS)),
+    *(("lever", "event", "data", one) for one in sorted(lever.EVENTS)),
+]
 FILES = [(name, file) for name, system in SYSTEMS.items() for file in system.names()]
 OPTIONS: dict[str, Any] = {
     "stages": {"offer": "offer_decided", "Phone Screen": "call_made"},
@@ -32,7 +34,8 @@ SCALARS = (
     | st.text(max_size=20)
     | st.sampled_from(
         ["2026-01-12T08:02:12Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-         "2026-01-12T08:02:12", "2026-01-12", "Scheduled", "Complete", "Cancelled", "Archived"]
+         "2026-01-12T08:02:12", "2026-01-12", "9999-12-31", "02/30/2026", "Scheduled", "Complete",
+         "Cancelled", "Archived"]
     )
 )  # fmt: skip
 ANY_JSON = st.recursive(
@@ -58,15 +61,15 @@ def answered(name: str, body: Any) -> bool:
     return bool(translation.statements) or bool(translation.context)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(kind=st.sampled_from(KINDS), data=ANY_JSON)
-def test_any_json_in_any_event_is_answered(kind: tuple[str, str, str], data: Any) -> None:
+def test_any_json_in_any_event_is_answered(kind: tuple[str, str, str, str], data: Any) -> None:
     """Nothing but Untranslatable is raised for any data at all."""
-    name, field, event = kind
-    assert answered(name, orjson.dumps({field: event, "triggeredAt": 1, "data": data}))
+    name, field, holder, event = kind
+    assert answered(name, orjson.dumps({field: event, "triggeredAt": 1, holder: data}))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(name=st.sampled_from(sorted(SYSTEMS)), body=st.binary(max_size=200))
 def test_any_bytes_are_answered(name: str, body: bytes) -> None:
     """Nothing but Untranslatable is raised for any bytes."""
@@ -82,7 +85,7 @@ def _paths(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path for key, value in entries for path in ((*here, key), *_paths(value, (*here, key)))]
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=1_400, deadline=None)
 @given(data=st.data(), file=st.sampled_from(FILES), other=SCALARS | ANY_JSON)
 def test_any_field_may_have_any_other_shape(
     data: st.DataObject, file: tuple[str, str], other: Any
@@ -106,6 +109,7 @@ def test_any_field_may_have_any_other_shape(
     [
         ("lever", b'{"event":"candidateHired","data":'),
         ("ashby", b'{"action":"offerUpdate","data":'),
+        ("greenhouse", b'{"action":"update_candidate","payload":'),
     ],
 )
 @pytest.mark.parametrize("depth", [500, 5_000])
