@@ -570,32 +570,6 @@ def test_openapi_names_the_door_and_all_its_refusals(door: Door) -> None:
 # --- the database goes away -------------------------------------------------------------------
 
 
-@pytest.fixture
-def lonely(database: Database) -> Iterator[tuple[Database, Any]]:
-    """A tenant in a database of its own, and a switch that takes that database away."""
-    name = f"away_{database.schema}"
-    with database.connect(autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        from psycopg.conninfo import make_conninfo
-
-        from journey.database import migrate
-
-        other = Database(make_conninfo(database.url, dbname=name), "journey")
-        migrate(other)
-
-        def switch(on: bool) -> None:
-            admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {str(on).lower()}")
-            if not on:
-                admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                    [name],
-                )
-
-        yield other, switch
-        other.close()
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def test_a_database_that_is_away_is_503_until_it_is_back(
     lonely: tuple[Database, Any],
 ) -> None:

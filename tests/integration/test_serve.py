@@ -16,6 +16,7 @@ import httpx
 import orjson
 import pytest
 
+from consumers.processes import SERVERS
 from consumers.webhooks.signatures import GREENHOUSE
 from journey.database import Database
 from tests.support.greenhouse import PAYLOADS
@@ -34,7 +35,7 @@ def started(
         "connections:\n  greenhouse: {source: greenhouse, secrets: [s3cret]}\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JOURNEY_")}
-    environment |= environment_for(database, home) | {"JOURNEY_PORT": "0"}
+    environment |= environment_for(database, home) | {"JOURNEY_PORT": "0", "JOURNEY_WEB_PORT": "0"}
     with (home / "log").open("w+b") as log, (home / "out").open("w+b") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *arguments], env=environment, stdout=out, stderr=log
@@ -91,11 +92,13 @@ def test_serve_takes_a_webhook_to_an_alert_line(database: Database, tmp_path: Pa
         assert b"Vermeer" not in (tmp_path / "log").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["receiver", "poll", "ingest", "project", "sweep", "notify"])
+@pytest.mark.parametrize(
+    "name", ["receiver", "poll", "ingest", "project", "sweep", "notify", "web"]
+)
 def test_each_process_ends_when_asked(database: Database, tmp_path: Path, name: str) -> None:
     """By SIGINT as by SIGTERM: with exit code 0, having said so."""
     with started(database, tmp_path, "run", name) as (process, log):
-        wait_for(event(log, "listening" if name == "receiver" else "started"), name)
+        wait_for(event(log, "listening" if name in SERVERS else "started"), name)
         by = signal.SIGINT if name in ("receiver", "sweep") else signal.SIGTERM
         assert end(process, by) == 0
         assert lines(log)[-1]["event"] == "stopped"
