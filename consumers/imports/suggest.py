@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from consumers.imports import column_words
 from consumers.imports.activity_words import Guess, guess, plain
 from consumers.imports.column_facts import Column, Dates
 from consumers.imports.csv_log import ROW_NUMBER, CsvLog
@@ -35,65 +36,6 @@ _LONGEST_ACTIVITY = 200
 _CHECK = "  # CHECK"
 _WIDE_FROM = 3
 _MOST_EVENTS_A_CASE = 20
-
-# Names of columns as `plain` makes them, the surest first.
-_CASES = (
-    "case concept name", "ocel type applications", "case id", "caseid", "case", "application id",
-    "applicationid", "data application id", "application", "application no", "application number",
-    "id candidature", "n de candidature", "no candidature", "numero de candidature", "candidature",
-    "bewerbung id", "bewerbungs id", "bewerbungsnummer", "bewerbung", "id solicitud", "solicitud",
-    "sollicitatie id", "sollicitatie", "応募id", "応募 id", "応募番号", "応募者番号", "process id",
-    "trace id", "instance id",
-)  # fmt: skip
-_CANDIDATES = (
-    "candidate id", "candidateid", "data candidate id", "candidate", "applicant id", "applicant",
-    "person id", "id candidat", "candidat id", "candidat", "bewerber id", "bewerber",
-    "id candidato", "candidato", "kandidaat id", "kandidaat", "候補者id", "候補者 id", "応募者id",
-    "応募者 id", "subject",
-)  # fmt: skip
-_ACTIVITIES = (
-    "ocel activity", "concept name", "activity", "activity name", "aktivitat", "activite",
-    "actividad", "activiteit", "活動", "アクティビティ", "event", "event type", "event name",
-    "evenement", "ereignis", "evento", "gebeurtenis", "recruitment status", "選考ステータス",
-    "選考段階", "ステータス", "状態", "status", "statut", "estado", "stage", "step", "etape",
-    "phase", "stufe", "schritt", "etapa", "fase", "stap", "action", "aktion", "milestone", "type",
-)  # fmt: skip
-_TIMES = (
-    "ocel timestamp", "time timestamp", "complete timestamp", "timestamp", "occurred at",
-    "event time", "time", "datetime", "date time", "status changed at", "changed at", "date",
-    "horodatage", "date et heure", "date de l evenement", "zeitstempel", "zeitpunkt", "datum",
-    "zeit", "fecha", "fecha y hora", "marca de tiempo", "tijdstip", "tijd", "日時", "日付",
-    "発生日時", "更新日時", "created at", "updated at", "start timestamp", "end time", "start time",
-)  # fmt: skip
-_EVENT_IDS = ("ocel eid", "event id", "eventid", "concept instance", "source id", "uuid", "id")
-_ACTORS = (
-    "org resource", "resource", "responsible person", "responsible", "actor", "user id", "user",
-    "recruiter", "recruteur", "responsable", "bearbeiter", "benutzer", "usuario", "reclutador",
-    "medewerker", "担当者", "担当者id", "owner", "org group",
-)  # fmt: skip
-_JOBS = (
-    "job id", "jobid", "data job id", "requisition id", "requisition", "vacancy id",
-    "ocel type vacancies", "position id", "stellen id", "stellennummer", "poste id", "id puesto",
-    "vacature id", "求人id", "求人番号",
-)  # fmt: skip
-_LIFECYCLES = ("lifecycle transition", "lifecycle")
-_OUTCOMES = (
-    "status", "statut", "outcome", "result", "resultat", "ergebnis", "estado", "結果", "状態",
-)  # fmt: skip
-_FINALS = re.compile(
-    "final|answer|result|decision|outcome|reponse|resultat|ergebnis|entscheid|resultado|uitslag|結果"
-)
-_NAMES = re.compile(
-    r"\b(full|first|last|candidate|applicant|person)? ?names?$|^nom\b|prenom|vorname|nachname"
-    r"|^nombre|apellido|naam$|氏名|名前|^姓|^名$"
-)
-_NO_NAMES = re.compile(r"concept|event|activity|job|company|stage|file|source|class")
-_TEXTS = re.compile(
-    "comment|note|remark|feedback|cover letter|lettre|bemerkung|kommentar|comentario|opmerking"
-    "|コメント|備考|メモ"
-)
-_ADDRESSES = re.compile("(^| )(street|address|adresse|anschrift|direccion|adres|住所)")
-_LINKS = re.compile("linkedin|profile url|portfolio|github")
 
 
 @dataclass(slots=True)
@@ -233,7 +175,7 @@ def _say_whose(proposal: _Proposal, sampled: _Sampled) -> str | None:
     # A column called Application may hold its date.
     no_ids = (*personal.values(), *(name for name, each in sampled.columns.items() if each.dates))
     case = _case(proposal, sampled, no_ids)
-    candidate = sampled.find(_CANDIDATES, but=(case, *no_ids))
+    candidate = sampled.find(column_words.CANDIDATES, but=(case, *no_ids))
     is_subject = candidate is not None and plain(candidate) == "subject"
     if candidate is not None and not is_subject and case is not None:
         proposal.column("candidate", candidate, f"{_CHECK}: the person, by an id")
@@ -249,11 +191,11 @@ def _case(proposal: _Proposal, sampled: _Sampled, no_ids: Sequence[str]) -> str 
             remark = f"{_CHECK}: or {', '.join(others)}" if others else ""
             proposal.column("case", case, remark)
             return case
-    named = sampled.find(_CASES, but=no_ids)
+    named = sampled.find(column_words.CASES, but=no_ids)
     if named is not None and sampled.columns[named].filled:
         proposal.column("case", named)
         return named
-    named = sampled.find(_CANDIDATES, but=no_ids)
+    named = sampled.find(column_words.CANDIDATES, but=no_ids)
     if named is not None and sampled.columns[named].filled:
         proposal.column("case", named, f"{_CHECK}: the application has no column of its own?")
         return named
@@ -294,13 +236,17 @@ def _personal(sampled: _Sampled) -> dict[str, str]:
             found.setdefault("emails", column.name)
         elif column.has_phones and not re.search("id$|number$|no$", last):
             found.setdefault("phones", column.name)
-        elif _NAMES.search(last) and not _NO_NAMES.search(name) and not column.dates:
+        elif (
+            column_words.NAMES.search(last)
+            and not column_words.NO_NAMES.search(name)
+            and not column.dates
+        ):
             found.setdefault("name", column.name)
-        elif _TEXTS.search(last):
+        elif column_words.TEXTS.search(last):
             found.setdefault("text", column.name)
-        elif _ADDRESSES.search(last):
+        elif column_words.ADDRESSES.search(last):
             found.setdefault("addresses", column.name)
-        elif _LINKS.search(name):
+        elif column_words.LINKS.search(name):
             found.setdefault("links", column.name)
     return found
 
@@ -328,7 +274,7 @@ def _say_personal(proposal: _Proposal, sampled: _Sampled, personal: dict[str, st
 
 
 def _say_events(proposal: _Proposal, sampled: _Sampled, log: LogFile, case: str | None) -> None:
-    event_id = sampled.find(_EVENT_IDS, but=(case,))
+    event_id = sampled.find(column_words.EVENT_IDS, but=(case,))
     if event_id is not None and sampled.columns[event_id].is_unique:
         proposal.column("event_id", event_id)
     activity = _activity(sampled, tuple(proposal.used))
@@ -342,7 +288,7 @@ def _say_events(proposal: _Proposal, sampled: _Sampled, log: LogFile, case: str 
     precision = sampled.find(("time precision", "precision", "occurred precision"))
     if precision and set(sampled.columns[precision].counts) <= {"day", "minute", "instant"}:
         proposal.column("precision", precision)
-    for key, names in (("actor", _ACTORS), ("job", _JOBS)):
+    for key, names in (("actor", column_words.ACTORS), ("job", column_words.JOBS)):
         column = sampled.find(names, but=tuple(proposal.used))
         if column is not None and sampled.columns[column].filled:
             proposal.column(key, column)
@@ -352,7 +298,7 @@ def _say_events(proposal: _Proposal, sampled: _Sampled, log: LogFile, case: str 
 
 def _activity(sampled: _Sampled, used: Sequence[str]) -> str | None:
     """By its name; else the column with few values of which words speak of hiring."""
-    named = sampled.find(_ACTIVITIES, but=used)
+    named = sampled.find(column_words.ACTIVITIES, but=used)
     if named is not None and sampled.columns[named].filled:
         return named
     best, most = None, 0
@@ -372,7 +318,9 @@ def _say_time(proposal: _Proposal, sampled: _Sampled) -> None:
         for column in sampled.columns.values()
         if column.name not in used and (dates := column.dates) is not None
     }
-    by_name = [name for each in _TIMES if (name := sampled.find((each,), but=used)) is not None]
+    by_name = [
+        name for each in column_words.TIMES if (name := sampled.find((each,), but=used)) is not None
+    ]
     column = next((name for name in by_name if name in dated), None)
     if column is None and dated:
         column = max(dated, key=lambda name: sampled.columns[name].filled)
@@ -408,7 +356,7 @@ def _say_formats(proposal: _Proposal, found: Sequence[Dates]) -> None:
 
 
 def _say_lifecycle(proposal: _Proposal, sampled: _Sampled) -> None:
-    column = sampled.find(_LIFECYCLES)
+    column = sampled.find(column_words.LIFECYCLES)
     if column is None or len(sampled.columns[column].counts) < 2:
         return
     complete = [value for value in sampled.columns[column].counts if plain(value) == "complete"]
@@ -476,18 +424,18 @@ def _is_wide(sampled: _Sampled, case: str | None) -> bool:
         return False
     if case is not None and sampled.columns[case].repeats:
         return False
-    return case is not None or sampled.find(_TIMES) is None
+    return case is not None or sampled.find(column_words.TIMES) is None
 
 
 def _say_steps(proposal: _Proposal, sampled: _Sampled) -> None:
     dated = _date_columns(sampled)
     _say_formats(proposal, list(dated.values()))
-    outcome = sampled.find(_OUTCOMES, but=(*dated, *proposal.used))
+    outcome = sampled.find(column_words.OUTCOMES, but=(*dated, *proposal.used))
     steps: list[str] = []
     for name in dated:
         proposal.used[name] = None
         count = f"{sampled.columns[name].filled:,}"
-        if outcome is not None and _FINALS.search(plain(name)):
+        if outcome is not None and column_words.FINALS.search(plain(name)):
             steps += _by_outcome(name, sampled.columns[outcome], count)
             proposal.used[outcome] = None
         else:
