@@ -1,4 +1,4 @@
-"""Kafka, PostgreSQL and ingest fail in the middle of it: each delivery is in the log exactly once.
+"""Kafka, PostgreSQL and consumers fail in the middle of it: what `assert_all_is_well` says, holds.
 
 Small sizes by default; JOURNEY_FULL=1 takes 20,000 deliveries, thirty kills and 20 s of absence.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,11 @@ from journey.database import Database, open_database
 from tests.support.kafka_broker import Broker, kafka_environment
 from tests.support.kafka_deliveries import all_handled, dead_letters, on_topic
 from tests.support.postgres import a_postgres
-from tests.support.processes import Processes, Sender, processes, until
+from tests.support.processes import Process, Processes, Sender, processes, until
+from tests.support.published import (
+    assert_published_alerts_equal_log,
+    assert_published_topic_equals_log,
+)
 from tests.support.truth import (
     CONNECTION,
     FULL,
@@ -37,12 +42,18 @@ from tests.support.truth import (
     rows,
 )
 
-DELIVERIES = 20_000 if FULL else 3_000
-KILLS = 30 if FULL else 8
+DELIVERIES = 20_000 if FULL else 2_000
+KILLS = 30 if FULL else 6
 AWAY_SECONDS = 20.0 if FULL else 5.0
-JOINS = 12 if FULL else 4
+MORE = DELIVERIES if FULL else 100
+"""So many are accepted after an absence, or all there are."""
 SECONDS = 900.0 if FULL else 180.0
-WORKED = "deliveries ingested"
+WORKED = {
+    "ingest": "deliveries ingested",
+    "project": "projected",
+    "publish": "published",
+    "alerts": "published",
+}
 
 pytestmark = pytest.mark.fault
 
@@ -56,10 +67,23 @@ def a_record(delivery: Delivery) -> Record:
     return delivery_record(delivery, delivery_key(CONNECTION.source_name, reference))
 
 
+class Flow:
+    """How far a flow of deliveries is."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.ended = False
+
+    def has_sent(self, count: int) -> None:
+        """Wait until so many were sent."""
+        until(lambda: self.sent >= count or self.ended, f"{count} are sent", SECONDS)
+
+
 @contextmanager
-def flowing(cluster: Cluster, told: Sequence[Delivery | Record], rate: float) -> Iterator[None]:
+def flowing(cluster: Cluster, told: Sequence[Delivery | Record], rate: float) -> Iterator[Flow]:
     """These are sent in the background, so many a second; all are acknowledged afterwards."""
     failed: list[BaseException] = []
+    flow = Flow()
 
     def send() -> None:
         try:
@@ -69,6 +93,7 @@ def flowing(cluster: Cluster, told: Sequence[Delivery | Record], rate: float) ->
                 for number, each in enumerate(told):
                     record = each if isinstance(each, Record) else a_record(each)
                     sent.append(producer.send(cluster.topic("deliveries"), **record._asdict()))
+                    flow.sent = len(sent)
                     ahead = number / rate - (time.monotonic() - began)
                     if ahead > 0:
                         time.sleep(ahead)
@@ -76,48 +101,64 @@ def flowing(cluster: Cluster, told: Sequence[Delivery | Record], rate: float) ->
                     future.get(120)
         except BaseException as error:
             failed.append(error)
+        finally:
+            flow.ended = True
 
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        yield
+        yield flow
     finally:
         thread.join()
     assert failed == []
 
 
 @contextmanager
-def ingesting(database: Database, cluster: Cluster) -> Iterator[Processes]:
+def working(database: Database, cluster: Cluster) -> Iterator[Processes]:
     """Processes on the test's tenant and topics; a killed one is given up within 2 s."""
     with processes(database) as started:
         started.environment |= kafka_environment(cluster)
         started.environment["JOURNEY_KAFKA_SESSION_SECONDS"] = "2"
+        started.environment["JOURNEY_PROJECT_LANES"] = "4"
         yield started
 
 
 def assert_all_is_well(
-    database: Database, cluster: Cluster, started: Processes, told: Sequence[Delivery]
+    database: Database,
+    cluster: Cluster,
+    started: Processes,
+    told: Sequence[Delivery],
+    also: Sequence[str] = ("project", "publish"),
 ) -> None:
-    """What must hold after any fault."""
+    """What must hold after any fault: each delivery once in the log, and the rest is the log's.
+
+    `also` names what does not run yet and is needed to find out. What runs gets there by itself:
+    another of its kind would take over what it is stuck with.
+    """
     all_handled(cluster, seconds=SECONDS)
-    projecting = started.run("project")
+    more = [started.run(name) for name in also]
     caught_up(database, started, SECONDS)
-    assert projecting.end() == 0, projecting.tail
+    repeated = assert_published_topic_equals_log(database, cluster, seconds=SECONDS)
+    for each in more:
+        assert each.end() == 0, each.tail
     assert_each_once(database, told, told)
     assert_no_gaps(database)
     assert_views_are_what_a_rebuild_makes(database)
     assert all(letter.reason for letter in dead_letters(cluster))
+    logged = one(database, "SELECT position FROM log_head")
+    print(f"{len(told)} deliveries, {logged} touchpoints, {repeated} of them published again")
 
 
 def test_killed_again_and_again(database: Database, cluster: Cluster) -> None:
     """SIGKILL at random moments while deliveries flow, two processes sharing the work."""
     chance, seed = a_chance()
     told = deliveries(DELIVERIES, seed)
-    with ingesting(database, cluster) as started:
+    with working(database, cluster) as started:
         pair = [started.run("ingest") for _ in range(2)]
-        with flowing(cluster, told, rate=150):
-            for number in range(KILLS):
-                a_moment_of_work(database, chance)
+        with flowing(cluster, told, rate=150) as flow:
+            for number, moment in enumerate(moments(chance, KILLS)):
+                flow.has_sent(moment)
+                a_moment_of_work(database, flow, chance)
                 pair[number % 2].kill()
                 pair[number % 2] = started.run("ingest")
         assert_all_is_well(database, cluster, started, told)
@@ -125,46 +166,100 @@ def test_killed_again_and_again(database: Database, cluster: Cluster) -> None:
             assert each.end() == 0, each.tail
 
 
-def test_one_joins_and_leaves(database: Database, cluster: Cluster) -> None:
-    """Partitions move every few seconds; one of them is asked to leave, one is not."""
+def test_any_of_them_is_killed_again_and_again(database: Database, cluster: Cluster) -> None:
+    """All consumers at once, two where there may be; one or the other gets a SIGKILL.
+
+    Each comes to work again while deliveries flow, and at the end those that then run are enough.
+    """
     chance, seed = a_chance()
     told = deliveries(DELIVERIES, seed)
-    with ingesting(database, cluster) as started:
-        staying = started.run("ingest")
-        with flowing(cluster, told, rate=200):
-            for number in range(JOINS):
-                joining = started.run("ingest")
-                a_moment_of_work(database, chance, longest=2.0)
-                if number % 2:
+    killed: Counter[str] = Counter()
+    late = 0
+    with working(database, cluster) as started:
+        names = ("ingest", "ingest", "project", "project", "publish", "alerts")
+        consumers = [started.run(name) for name in names]
+        sweep = started.run("sweep")
+        with flowing(cluster, told, rate=80) as flow:
+            turns = [number % len(names) for number in range(KILLS)]
+            chance.shuffle(turns)
+            for number, moment in zip(turns, moments(chance, KILLS), strict=True):
+                flow.has_sent(moment)
+                has_worked(consumers[number], names[number], flow)
+                time.sleep(chance.uniform(0, 0.6))
+                killed[names[number]] += 1
+                late += flow.ended
+                consumers[number].kill()
+                consumers[number] = started.run(names[number])
+            print(f"killed {dict(killed)}, {late} of them after the last delivery was sent")
+        assert_all_is_well(database, cluster, started, told, also=())
+        until(
+            lambda: (
+                started.live()
+                and one(
+                    database,
+                    "SELECT NOT EXISTS (SELECT FROM deadlines WHERE due_at <= now()) "
+                    "AND NOT EXISTS (SELECT FROM alert_checks)",
+                )
+            ),
+            "every alert is raised",
+            SECONDS,
+        )
+        assert sweep.end() == 0, sweep.tail
+        again = assert_published_alerts_equal_log(database, cluster, seconds=SECONDS)
+        raised = one(database, "SELECT count(*) FROM alert_events")
+        assert raised > 0
+        print(f"{raised} changes of alerts, {again} of them published again")
+        for each in consumers:
+            assert each.end() == 0, each.tail
+
+
+def test_one_joins_and_leaves(database: Database, cluster: Cluster) -> None:
+    """Partitions and lanes move every few seconds; some are asked to leave, some are not."""
+    chance, seed = a_chance()
+    told = deliveries(DELIVERIES, seed)
+    joined: Counter[str] = Counter()
+    with working(database, cluster) as started:
+        staying = [started.run(name) for name in ("ingest", "project")]
+        with flowing(cluster, told, rate=200) as flow:
+            while not flow.ended:
+                name = chance.choice(("ingest", "project"))
+                joining = started.run(name)
+                joined[name] += 1
+                a_moment_of_work(database, flow, chance, longest=2.0)
+                if chance.random() < 0.5:
                     joining.kill()
                 else:
                     assert joining.end() == 0, joining.tail
-        assert_all_is_well(database, cluster, started, told)
-        assert staying.end() == 0, staying.tail
+        print(f"joined and left {dict(joined)}")
+        assert_all_is_well(database, cluster, started, told, also=("publish",))
+        for each in staying:
+            assert each.end() == 0, each.tail
 
 
 def test_the_broker_is_away(database: Database, cluster: Cluster, kafka: Broker) -> None:
     """Stopped and started: ingest waits and resumes by itself, the door keeps in the inbox."""
     chance, seed = a_chance()
     told = deliveries(DELIVERIES, seed)
-    with ingesting(database, cluster) as started, Sender(told, rate=150) as sender:
-        ingest, receiver = started.run("ingest"), started.run("receiver")
+    with working(database, cluster) as started, Sender(told, rate=150) as sender:
+        consumers = started.run_all(("receiver", "ingest", "project", "publish"))
+        receiver = consumers["receiver"]
         sender.to(receiver)
         sender.has_sent(100)
+        consumers["publish"].says("published")
         kafka.stop() if chance.random() < 0.5 else kafka.kill()
         time.sleep(AWAY_SECONDS)
         assert sender.answers.keys() == {200}
         kept = one(database, "SELECT count(*) FROM deliveries")
         kafka.start()
         receiver.says("Kafka is back; deliveries are kept there again", seconds=90)
-        sender.has_sent(100)
+        sender.has_sent(MORE, SECONDS)
         sender.stop()
         assert kept > 0
         in_kafka = {delivery_of(each).delivery_id for each in on_topic(cluster, "deliveries")}
         in_inbox = {str(row[0]) for row in rows(database, "SELECT delivery_id FROM deliveries")}
         assert sender.delivery_ids <= in_kafka | in_inbox
-        assert_all_is_well(database, cluster, started, sender.accepted)
-        for each in (ingest, receiver):
+        assert_all_is_well(database, cluster, started, sender.accepted, also=())
+        for each in consumers.values():
             assert each.end() == 0, each.tail
 
 
@@ -174,10 +269,12 @@ def test_postgres_is_away(cluster: Cluster) -> None:
     told = deliveries(DELIVERIES // 3, seed)
     with a_postgres() as server:
         database = open_database(Path("unused"), server.url, "away")
-        with ingesting(database, cluster) as started, Sender(told, rate=100) as sender:
-            ingest, receiver = started.run("ingest"), started.run("receiver")
-            sender.to(receiver)
-            ingest.says(WORKED)
+        with working(database, cluster) as started, Sender(told, rate=100) as sender:
+            consumers = started.run_all(("receiver", "ingest", "project", "publish"))
+            ingest = consumers["ingest"]
+            sender.to(consumers["receiver"])
+            for name in ("ingest", "project", "publish"):
+                consumers[name].says(WORKED[name])
             server.stop("immediate")
             ingest.says("ingest waits")
             before = len(sender.accepted)
@@ -185,12 +282,13 @@ def test_postgres_is_away(cluster: Cluster) -> None:
             assert len(sender.accepted) > before
             assert sender.answers.keys() == {200}
             server.start()
-            worked = ingest.count(WORKED)
+            worked = ingest.count(WORKED["ingest"])
             sender.has_sent(20)
-            until(lambda: ingest.count(WORKED) > worked, "ingest works again", 60)
+            until(lambda: ingest.count(WORKED["ingest"]) > worked, "ingest works again", 60)
+            sender.has_sent(MORE, SECONDS)
             sender.stop()
-            assert_all_is_well(database, cluster, started, sender.accepted)
-            for each in (ingest, receiver):
+            assert_all_is_well(database, cluster, started, sender.accepted, also=())
+            for each in consumers.values():
                 assert each.end() == 0, each.tail
         database.close()
 
@@ -208,10 +306,10 @@ def test_poison_and_duplicates(database: Database, cluster: Cluster) -> None:
     twice = [delivery_record(each) for each in chance.sample(told, len(told) // 10)]
     sent: list[Delivery | Record] = [*told, *poisoned, *twice]
     chance.shuffle(sent)
-    with ingesting(database, cluster) as started:
+    with working(database, cluster) as started:
         pair = [started.run("ingest") for _ in range(2)]
-        with flowing(cluster, sent, rate=400):
-            a_moment_of_work(database, chance)
+        with flowing(cluster, sent, rate=400) as flow:
+            a_moment_of_work(database, flow, chance)
             pair[0].kill()
             pair[0] = started.run("ingest")
         all_handled(cluster, seconds=SECONDS)
@@ -231,9 +329,25 @@ def test_poison_and_duplicates(database: Database, cluster: Cluster) -> None:
             assert each.end() == 0, each.tail
 
 
-def a_moment_of_work(database: Database, chance: random.Random, longest: float = 0.6) -> None:
+def moments(chance: random.Random, count: int) -> list[int]:
+    """So many random moments of the flow, told by how many deliveries were sent."""
+    return sorted(chance.sample(range(DELIVERIES), count))
+
+
+def a_moment_of_work(
+    database: Database, flow: Flow, chance: random.Random, longest: float = 0.6
+) -> None:
     """Until something more was ingested, and then a random moment: what this is about."""
-    count: Callable[[], int] = lambda: one(database, "SELECT count(*) FROM deliveries")  # noqa: E731
+
+    def count() -> int:
+        return int(one(database, "SELECT count(*) FROM deliveries"))
+
     before = count()
-    until(lambda: count() > before, "deliveries are ingested", 120)
+    # Where all is sent, all may have been ingested before.
+    until(lambda: flow.ended or count() > before, "deliveries are ingested", 120)
     time.sleep(chance.uniform(0, longest))
+
+
+def has_worked(process: Process, name: str, flow: Flow) -> None:
+    """Until a process that was just started has its share of the work, while there is some."""
+    until(lambda: flow.ended or process.count(WORKED[name]) > 0, f"{process} works", 60)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-import orjson
 import pytest
 
 from bench.data import SEALED, journeys
@@ -40,6 +39,7 @@ from tests.support.kafka_broker import Broker, kafka_environment
 from tests.support.postgres import Postgres, a_postgres
 from tests.support.processes import Processes, processes, until
 from tests.support.published import (
+    assert_published_alerts_equal_log,
     assert_published_topic_equals_log,
     by_position,
     everything_in,
@@ -239,26 +239,11 @@ def test_alerts_are_published_in_order_keyed_by_candidate(
     alerts = AlertLog(database, ["console"])
     for alert in alerts.list():
         alerts.resolve(alert.alert_id, "recruiter/7", "handled", clock.now())
-    log = rows(
-        database,
-        "SELECT e.notification_id, topic, originator_id, originator_version, candidate_id, e.state "
-        "FROM alert_events e JOIN alerts ON alert_id = originator_id ORDER BY notification_id",
-    )
-    assert len(log) == 30
     with publishing(database, cluster, ALERTS_FEED, page=7):
-        until(
-            lambda: one(database, "SELECT coalesce(max(position), 0) FROM published") == log[-1][0],
-            "all is published",
-        )
+        assert assert_published_alerts_equal_log(database, cluster) == 0
     read = by_position(everything_in(cluster, "alerts"))
-    assert read.keys() == {row[0] for row in log}
+    assert len(read) == 30
     assert {record.key.decode() for record in read.values()} == {str(each) for each in candidates}
-    for position, topic, alert_id, version, candidate_id, state in log:
-        headers = dict(read[position].headers)
-        assert headers["ce_type"].decode() == topic
-        assert headers["ce_id"].decode() == f"{alert_id}/{version}"
-        assert read[position].key.decode() == str(candidate_id)
-        assert orjson.loads(read[position].value) == orjson.loads(state)
 
 
 def test_an_alert_that_commits_late_is_not_passed_over(

@@ -1,4 +1,4 @@
-"""What must hold of a published topic after any fault: read by position, it is the log."""
+"""What must hold of published topics after any fault: read by position, each is its log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 
+from consumers.kafka_stream.alerts import ALERTS_FEED
 from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.messages import position_of
+from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Feed
 from journey.database import Database
 from tests.support.processes import until
 from tests.support.truth import one, rows
@@ -56,16 +58,18 @@ def by_position(records: list[Any]) -> dict[int, Any]:
     return read
 
 
-def published(database: Database, cluster: Cluster, seconds: float = 60.0) -> None:
-    """Wait until the log is published to its end."""
+def published(
+    database: Database, cluster: Cluster, seconds: float = 60.0, feed: Feed = TOUCHPOINTS_FEED
+) -> None:
+    """Wait until a log is published to its end."""
     until(
         lambda: one(
             database,
-            "SELECT (SELECT position FROM log_head) = coalesce((SELECT position FROM published "
+            f"SELECT ({feed.head}) = coalesce((SELECT position FROM published "
             "WHERE topic = %s), 0)",
-            cluster.topic("touchpoints"),
+            cluster.topic(feed.topic.name),
         ),
-        "the log is published",
+        f"the log of {feed.topic.name} is published",
         seconds,
     )
 
@@ -95,4 +99,32 @@ def assert_published_topic_equals_log(
     return len(records) - len(read)
 
 
-__all__ = ["assert_published_topic_equals_log", "by_position", "everything_in", "published"]
+def assert_published_alerts_equal_log(
+    database: Database, cluster: Cluster, *, seconds: float = 60.0
+) -> int:
+    """The same of `journey.alerts`: all that happened to each alert, keyed by its candidate."""
+    published(database, cluster, seconds, ALERTS_FEED)
+    records = everything_in(cluster, "alerts")
+    read = by_position(records)
+    log = rows(
+        database,
+        "SELECT e.notification_id, topic, originator_id, originator_version, candidate_id, e.state "
+        "FROM alert_events e JOIN alerts ON alert_id = originator_id",
+    )
+    assert read.keys() == {row[0] for row in log}
+    for position, topic, alert_id, version, candidate_id, state in log:
+        headers = dict(read[position].headers)
+        assert headers["ce_type"].decode() == topic
+        assert headers["ce_id"].decode() == f"{alert_id}/{version}"
+        assert read[position].key.decode() == str(candidate_id)
+        assert orjson.loads(read[position].value) == orjson.loads(state)
+    return len(records) - len(read)
+
+
+__all__ = [
+    "assert_published_alerts_equal_log",
+    "assert_published_topic_equals_log",
+    "by_position",
+    "everything_in",
+    "published",
+]
