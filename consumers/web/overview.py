@@ -75,6 +75,12 @@ class _Found:
         """How long something waits."""
         return None if since is None else max(0, int((self.now - since).total_seconds()))
 
+    def oldest(self, since: datetime | None, is_known: bool = True) -> dict[str, Cell]:
+        """Since when and how long something waits; a None would say that nothing does."""
+        if not is_known:
+            return {"oldest_since": "not told in time", "waits_seconds": "not told in time"}
+        return {"oldest_since": since, "waits_seconds": self.seconds(since)}
+
 
 def overview(installation: Installation) -> Overview:
     """How it does now. Raises DatabaseUnavailable; a broker that is away is part of the answer."""
@@ -143,15 +149,12 @@ def _deliveries(found: _Found) -> Iterator[tuple[str, Rows]]:
         "Deliveries in the inbox, by what became of them",
         [{"status": status, "deliveries": found.figures.inbox[status]} for status in STATUSES],
     )
-    waits = [("inbox", found.figures.pending_since)]
-    if found.kafka is not None:
-        waits += [(f"Kafka, {each.group}", each.oldest_at) for each in found.kafka.groups]
+    groups = found.kafka.groups if found.kafka is not None else ()
+    waits = [("inbox", found.figures.pending_since, True)]
+    waits += [(f"Kafka, {each.group}", each.oldest_at, each.is_oldest_known) for each in groups]
     yield (
         "The oldest delivery that nobody has handled",
-        [
-            {"where": where, "since": since, "waits_seconds": found.seconds(since)}
-            for where, since in waits
-        ],
+        [{"where": where, **found.oldest(since, known)} for where, since, known in waits],
     )
 
 
@@ -224,15 +227,7 @@ def _alerts(found: _Found) -> Iterator[tuple[str, Rows]]:
     )
     yield (
         "What waits",
-        [
-            {
-                "what": what,
-                "count": count,
-                "oldest_since": since,
-                "waits_seconds": found.seconds(since),
-            }
-            for what, count, since in waiting
-        ],
+        [{"what": what, "count": count, **found.oldest(since)} for what, count, since in waiting],
     )
 
 
@@ -247,8 +242,8 @@ def _kafka(found: _Found) -> Iterator[tuple[str, Rows]]:
             {
                 "group": each.group,
                 "lag_records": each.lag_records,
-                "oldest_since": each.oldest_at,
-                "waits_seconds": found.seconds(each.oldest_at),
+                "ran_out_records": each.ran_out_records,
+                **found.oldest(each.oldest_at, each.is_oldest_known),
             }
             for each in groups
         ],
@@ -307,8 +302,9 @@ _SECTIONS = {
     "kafka": (
         "Kafka",
         "How many records each consumer group has not handled. When it grows, start more of the "
-        "process that the group is named for, up to as many as there are partitions; when nothing "
-        "is told, see whether the broker runs.",
+        "process that the group is named for, up to as many as there are partitions. What ran out "
+        "of a topic before it was handled has to be asked for again. When nothing is told, see "
+        "whether the broker runs.",
         _kafka,
     ),
     "polls": (

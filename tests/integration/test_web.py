@@ -29,7 +29,7 @@ from consumers.bootstrap import Installation
 from consumers.connections import Connection, Connections
 from consumers.inbox import STATUSES
 from consumers.kafka_stream.cluster import Cluster
-from consumers.kafka_stream.lag import LOOK_SECONDS
+from consumers.kafka_stream.lag import LOOK_SECONDS, GroupLag, KafkaLag, PartitionLag
 from consumers.processes import PROCESSES, served
 from consumers.settings import Settings
 from consumers.web.app import PAGES
@@ -161,7 +161,7 @@ def test_every_figure_is_what_the_database_says(engine: Installation, database: 
         {"status": status, "deliveries": counted.get(status, 0)} for status in STATUSES
     ]
     assert oldest == [
-        {"where": "inbox", "since": HOUR_AGO.isoformat(), "waits_seconds": 3600},
+        {"where": "inbox", "oldest_since": HOUR_AGO.isoformat(), "waits_seconds": 3600},
     ]
     head = one(database, "SELECT position FROM log_head")
     at = one(
@@ -388,6 +388,7 @@ def test_lag_on_kafka_and_what_is_published(
     assert groups[0] == {
         "group": group,
         "lag_records": 4,
+        "ran_out_records": 0,
         "oldest_since": HOUR_AGO.astimezone(UTC).isoformat(),
         "waits_seconds": 3600,
     }
@@ -406,6 +407,24 @@ def test_lag_on_kafka_and_what_is_published(
     }
     assert told["sections"]["kafka"]["status"] == "wrong"
     assert "journey run ingest" in page.text
+
+
+def test_an_age_that_kafka_did_not_tell_is_not_shown_as_none(
+    database: Database, tmp_path: Path
+) -> None:
+    """None would say that nothing waits."""
+    partition = PartitionLag("journey.deliveries", 0, 2, 9, 4, ran_out_records=3)
+    with on_kafka(database, tmp_path, {"JOURNEY_KAFKA": "127.0.0.1:9"}) as engine:
+        engine.lag_watch.now = lambda: KafkaLag(  # type: ignore[method-assign]
+            (GroupLag("journey.ingest", (partition,), None),)
+        )
+        with shown(engine) as client:
+            told, page = told_by(client), read(client.get("/").text)
+    (group,) = tables(told, "kafka")[0]
+    assert (group["lag_records"], group["ran_out_records"]) == (4, 3)
+    assert group["waits_seconds"] == tables(told, "deliveries")[1][1]["waits_seconds"]
+    assert group["waits_seconds"] == "not told in time"
+    assert "3 records ran out of the topic" in page.text
 
 
 def test_without_a_broker_the_page_comes_and_says_so(database: Database, tmp_path: Path) -> None:
