@@ -7,6 +7,7 @@ options, keys and bodies, is kept at warnings.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
@@ -29,6 +30,7 @@ LOOK_SECONDS = 4.0
 
 LARGEST_RECORD_BYTES = 64 * 1024**2
 """A broker takes no request beyond 100 MB unless told to; a record has to fit well into one."""
+_ABANDON_SECONDS = 5.0
 _CUT_OFF = "socket disconnected"
 """What kafka-python says of a broker that ended the connection."""
 
@@ -216,11 +218,13 @@ class Cluster:
         from kafka.errors import KafkaError, SaslAuthenticationFailedError
         from kafka.net.compat import KafkaNetClient
 
+        from consumers.kafka_stream.sockets import DIRECTLY
+
         _quiet()
         begun: list[Any] = []
 
         def connecting(*arguments: Any, **given: Any) -> Any:
-            begun.append(KafkaNetClient(*arguments, **given))
+            begun.append(KafkaNetClient(*arguments, **(given | {"proxy_url": DIRECTLY})))
             return begun[-1]
 
         options = (
@@ -278,6 +282,28 @@ class Cluster:
         return self.compression
 
 
+def send_no_more(producer: KafkaProducer) -> None:
+    """Have it send nothing of what waits, from any thread; `close` alone would send it."""
+    from kafka.errors import KafkaError
+
+    producer._sender.force_close()
+    producer._accumulator.abort_undrained_batches(KafkaError("its producer was given up"))
+
+
+def abandon(producer: KafkaProducer) -> None:
+    """Close a producer without what it has not sent.
+
+    `close` alone gives up where a broker hangs, and leaves the producer's thread, connections and
+    memory as they are.
+    """
+    from kafka.errors import KafkaError
+
+    send_no_more(producer)
+    producer._sender.join(_ABANDON_SECONDS)
+    with contextlib.suppress(KafkaError):
+        producer.close(timeout=1)
+
+
 class _Complaints(logging.Handler):
     """Why there is no connection: kafka-python says it in its log and nowhere else.
 
@@ -326,4 +352,4 @@ def _quiet() -> None:
     _complaints.begin()
 
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "abandon", "send_no_more"]

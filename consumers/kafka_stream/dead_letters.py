@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from consumers.errors import KafkaUnavailable
-from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.cluster import Cluster, abandon
 from consumers.kafka_stream.messages import Record
 from consumers.kafka_stream.topics import DEAD_LETTERS
 
@@ -106,7 +106,7 @@ class DeadLetters:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                producer.close(timeout=1)
+                abandon(producer)
 
     def _connected(self) -> KafkaProducer:
         if self._producer is None:

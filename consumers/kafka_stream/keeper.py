@@ -35,7 +35,7 @@ import structlog
 from consumers.connections import Connection
 from consumers.errors import KafkaUnavailable, Unavailable
 from consumers.inbox import Arrival
-from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.cluster import Cluster, abandon
 from consumers.kafka_stream.messages import (
     Record,
     dead_delivery_record,
@@ -382,7 +382,7 @@ class KafkaKeeper:
 def _let_go(producer: KafkaProducer) -> None:
     """End a producer, whatever it still holds: it was answered for otherwise."""
     with contextlib.suppress(Exception):
-        producer.close(timeout=1)
+        abandon(producer)
 
 
 def _is_about_this_one(error: BaseException) -> bool:

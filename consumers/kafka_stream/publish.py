@@ -12,7 +12,6 @@ may go away and come back: it waits, says so once, and resumes.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import time
@@ -27,7 +26,7 @@ import structlog
 from psycopg import sql
 
 from consumers.errors import KafkaUnavailable
-from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.cluster import Cluster, abandon, send_no_more
 from consumers.kafka_stream.messages import Record, touchpoint_record
 from consumers.kafka_stream.topics import TOUCHPOINTS, Topic, topic_id
 from journey.database import Connection, Database
@@ -213,7 +212,7 @@ class Publisher:
             # partition can leave.
             if not refused:
                 refused.append((position, error))
-                _end(producer)
+                send_no_more(producer)
 
         try:
             for row in rows:
@@ -264,7 +263,7 @@ class Publisher:
 
     def _let_go(self) -> None:
         if self._producer is not None:
-            _abandon(self._producer)
+            abandon(self._producer)
             self._producer = None
 
     def _wait(self, what: str, why: str) -> None:
@@ -288,24 +287,6 @@ def _partitioner(partitions: int) -> Callable[[bytes | None], int]:
         return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
     return partition_of
-
-
-def _end(producer: KafkaProducer) -> None:
-    """Send nothing more, from any thread; `close` alone would send what waits."""
-    from kafka.errors import KafkaError
-
-    producer._sender.force_close()
-    producer._accumulator.abort_undrained_batches(KafkaError("what was before it was refused"))
-
-
-def _abandon(producer: KafkaProducer) -> None:
-    """Close it without what it has not sent."""
-    from kafka.errors import KafkaError
-
-    _end(producer)
-    producer._sender.join(_RETRY_SECONDS[-1])
-    with contextlib.suppress(KafkaError):
-        producer.close(timeout=1)
 
 
 def _one_line(error: BaseException) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -166,9 +168,13 @@ def test_a_broker_that_hangs(database: Database, cluster: Cluster, kafka: Broker
     with a_door(database, cluster, GroupCommit(database)) as door:
         until(lambda: door.post().status_code == 200 and door.keeper.is_ready(), "ready")
         before = len(on_topic(cluster, "deliveries"))
+        threads = network_threads()
         kafka.pause()
+        began = time.monotonic()
         try:
             assert door.post().status_code == 200
+            # Its patience is one second.
+            assert time.monotonic() - began < 3
             assert [each.status for each in kept(database)] == ["pending"]
             assert {door.post().status_code for _ in range(20)} == {200}
             assert len(kept(database)) == 21
@@ -182,6 +188,12 @@ def test_a_broker_that_hangs(database: Database, cluster: Cluster, kafka: Broker
 
         until(in_kafka_again, "it is kept in Kafka again", 60)
         assert len(on_topic(cluster, "deliveries")) > before
+        until(lambda: network_threads() == threads, "the producer that hung has ended")
+
+
+def network_threads() -> int:
+    """Threads of producers."""
+    return sum("network-thread" in thread.name for thread in threading.enumerate())
 
 
 @pytest.mark.fault

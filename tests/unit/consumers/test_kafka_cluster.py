@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import ssl
 from dataclasses import replace
@@ -291,6 +292,22 @@ def test_a_topic_says_which_setting_may_lose_something(
     found = Standing(f"journey.{topic}", 12, 3, settings).differences(cluster)
     assert len(found) == len(said)
     assert all(words in each for words, each in zip(said, found, strict=True))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts what Linux tells")
+def test_looking_for_a_broker_leaves_no_socket_open() -> None:
+    """For as long as it is away, and whenever the collector comes."""
+
+    def look() -> int:
+        with pytest.raises(KafkaUnavailable):
+            NOBODY.producer(patience_seconds=0.3)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    gc.disable()
+    try:
+        assert look() == look() == look()
+    finally:
+        gc.enable()
 
 
 def test_every_complaint_has_one_handler() -> None:
