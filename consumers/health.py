@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from consumers import inbox
 from consumers.bootstrap import Installation
 from consumers.errors import KafkaUnavailable
-from consumers.figures import published
+from consumers.figures import Figures, figures, published
 from consumers.pollers import standing as polls
 from journey.database import Connection, migrations
 from journey.errors import ConfigurationError, DatabaseUnavailable, JourneyError
@@ -57,7 +56,10 @@ def examine(installation: Installation) -> Iterator[Check]:
     now = installation.clock.now()
     try:
         with database.transaction() as connection:
-            for look in _LOOKS:
+            for look in (*_GROUND, _gapless):
+                yield from look(connection, now)
+            yield from _inbox(figures(connection, now), now)
+            for look in (*_WORK, _unattached):
                 yield from look(connection, now)
             yield from _polls(installation, connection, now)
             yield from _meaning(installation, connection)
@@ -69,9 +71,13 @@ def examine(installation: Installation) -> Iterator[Check]:
 
 
 def glance(
-    installation: Installation, connection: Connection, lag: KafkaLag | None, now: datetime
+    installation: Installation,
+    connection: Connection,
+    found: Figures,
+    lag: KafkaLag | None,
+    now: datetime,
 ) -> Iterator[Check]:
-    """The checks that a page can make each time somebody looks at it.
+    """The checks that a page can make each time somebody looks at it, beside its figures.
 
     `examine` makes more: what reads whole tables, how topics are set, and whether the master key
     is the right one, which a page of figures need not be given.
@@ -79,9 +85,11 @@ def glance(
     yield from _configuration(installation)
     if lag is not None:
         yield from _group_lag(installation, lag, now)
-    for look in _LOOKS:
-        if look not in _WHOLE_TABLES:
-            yield from look(connection, now)
+    for look in _GROUND:
+        yield from look(connection, now)
+    yield from _inbox(found, now)
+    for look in _WORK:
+        yield from look(connection, now)
     yield from _polls(installation, connection, now)
     yield from _meaning(installation, connection)
     yield from _publish_lag(installation, connection, now)
@@ -323,13 +331,9 @@ def _gapless(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check("log", "ok", f"{count:,} touchpoints, positions and versions without a gap")
 
 
-def _inbox(connection: Connection, now: datetime) -> Iterator[Check]:
-    counts = inbox.counts(connection)
+def _inbox(found: Figures, now: datetime) -> Iterator[Check]:
+    counts, oldest = found.inbox, found.pending_since
     told = ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
-    row = connection.execute(
-        "SELECT min(received_at) FROM deliveries WHERE status = 'pending'"
-    ).fetchone()
-    oldest = row[0] if row is not None else None
     if oldest is not None and now - oldest > PATIENCE:
         yield Check(
             "inbox",
@@ -447,11 +451,9 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check("unattached", "ok", "every candidate is known by more than an application")
 
 
-_LOOKS: tuple[Callable[[Connection, datetime], Iterator[Check]], ...] = (
-    _server, _migrations, _append_only, _gapless, _inbox, _projections, _alerts, _unattached,
-)  # fmt: skip
-_WHOLE_TABLES = (_gapless, _unattached)
-"""Those that take as long as the log is."""
+_Look = Callable[[Connection, datetime], Iterator[Check]]
+_GROUND: tuple[_Look, ...] = (_server, _migrations, _append_only)
+_WORK: tuple[_Look, ...] = (_projections, _alerts)
 
 
 def _polls(installation: Installation, connection: Connection, now: datetime) -> Iterator[Check]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from consumers.drawing.picture import printable
 from consumers.web.document import E, Node, document, sentence
-from consumers.web.looking import Looking
+from consumers.web.looking import Looking, TakesLong
 from consumers.webhooks.refusals import RETRY_AFTER_SECONDS
 from journey.errors import DatabaseUnavailable
 
@@ -21,6 +21,7 @@ AWAY: dict[int | str, dict[str, Any]] = {503: {"description": "The database is a
 """For OpenAPI, beside what a page answers otherwise."""
 
 _AWAY = "The database does not answer; start it or wait."
+_SLOW = "The database does not answer in time; see what keeps it busy, and look again."
 
 
 def add_inside_pages(
@@ -71,10 +72,13 @@ def _add_metrics(app: FastAPI, metrics: Callable[[], str]) -> None:
 
 async def _say_away(request: Request, error: Exception) -> Response:
     """In the form that was asked for: to people on a page, to programs in JSON."""
+    code, message = ("database_away", _AWAY)
+    if isinstance(error, TakesLong):
+        code, message = ("database_slow", _SLOW)
     retry = {"retry-after": str(RETRY_AFTER_SECONDS)}
     if getattr(request.scope.get("route"), "response_class", None) is HTMLResponse:
-        return HTMLResponse(sentence("Not now", _AWAY), 503, retry)
-    return JSONResponse({"error": "database_away", "message": _AWAY}, 503, retry)
+        return HTMLResponse(sentence("Not now", message), 503, retry)
+    return JSONResponse({"error": code, "message": message}, 503, retry)
 
 
 def add_error_answers(app: FastAPI, *, not_found: str) -> None:

@@ -15,6 +15,10 @@ PATIENCE_SECONDS = 10.0
 T = TypeVar("T")
 
 
+class TakesLong(DatabaseUnavailable):
+    """The database is busy, or hangs; who asked was not kept waiting for it."""
+
+
 class Looking(Generic[T]):
     """One look at a time, shared by all who ask while it is under way.
 
@@ -31,7 +35,7 @@ class Looking(Generic[T]):
         self._under_way: Future[T] | None = None
 
     def __call__(self) -> T:
-        """What is seen. Raises what the look raises, and DatabaseUnavailable if it takes long."""
+        """What is seen. Raises what the look raises, and TakesLong."""
         with self._lock:
             if self._under_way is None or self._under_way.done():
                 self._under_way = Future()
@@ -41,7 +45,7 @@ class Looking(Generic[T]):
         try:
             return under_way.result(self._patience_seconds)
         except TimeoutError:
-            raise DatabaseUnavailable("the database does not answer in time") from None
+            raise TakesLong("the database does not answer in time") from None
 
     def _run(self, found: Future[T]) -> None:
         try:
@@ -50,4 +54,4 @@ class Looking(Generic[T]):
             found.set_exception(error)
 
 
-__all__ = ["PATIENCE_SECONDS", "Looking"]
+__all__ = ["PATIENCE_SECONDS", "Looking", "TakesLong"]

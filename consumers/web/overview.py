@@ -88,14 +88,15 @@ def overview(installation: Installation) -> Overview:
     kafka = installation.lag_watch.now() if installation.settings.kafka else None
     now = installation.clock.now()
     with installation.database.reading() as connection:
+        counted = figures(connection, now)
         found = _Found(
             now,
-            figures(connection, now),
+            counted,
             feeds_of(connection),
             polls(installation, connection, now),
             published(installation, connection),
             kafka,
-            tuple(glance(installation, connection, kafka, now)),
+            tuple(glance(installation, connection, counted, kafka, now)),
         )
     sections = dict(_sections(found))
     return Overview(now, _gravest(found.checks), summary(found.checks), sections)
