@@ -368,6 +368,8 @@ def test_a_broker_that_goes_and_comes_back(
             try:
                 process.says("Kafka is away; publishing waits")
                 time.sleep(AWAY_SECONDS)
+                # Before that, no signal is heeded yet.
+                other.says("started")
                 began = time.monotonic()
                 assert other.end() == 0, other.tail
                 assert time.monotonic() - began < 15
