@@ -290,6 +290,9 @@ def test_partitions_move_one_by_one(cluster: Cluster) -> None:
     shared([first, second], 3)
     assert len(revoked) == len(second.assignment()) >= 1
     assert {each.partition for each in second.assignment()} == set(revoked)
+    with cluster.admin() as admin:
+        group = cluster.group("ingest")
+        assert admin.describe_groups([group])[group]["protocol_data"] == "cooperative-sticky"
     for consumer in (first, second):
         consumer.close()
 
