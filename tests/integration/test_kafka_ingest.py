@@ -31,6 +31,7 @@ from journey.journey_log import JourneyLog
 from journey.vault import Vault
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import CONNECTION, delivery, payload
+from tests.support.kafka_broker import Broker
 from tests.support.kafka_deliveries import (
     all_handled,
     dead_letters,
@@ -42,7 +43,7 @@ from tests.support.kafka_deliveries import (
 )
 from tests.support.processes import until
 from tests.support.truth import CONNECTION as BENCH
-from tests.support.truth import assert_each_once, assert_no_gaps, one
+from tests.support.truth import FULL, assert_each_once, assert_no_gaps, one
 
 Make = Callable[..., KafkaIngest]
 
@@ -363,6 +364,35 @@ def test_a_slow_database_pauses_the_partitions(
         assert ingest._consumer.group_metadata().member_id == member
     slow.close()
     assert_each_once(database, told, told)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", ["pause", *(["stop"] if FULL else [])])
+def test_database_and_broker_away_at_once(
+    database: Database, cluster: Cluster, kafka: Broker, make: Make, how: str
+) -> None:
+    """A batch in hand waits for the one while the other goes and comes: nothing ends by itself."""
+    told = deliveries(600, 19)
+    send(cluster, told)
+    slow = SlowDatabase(database.url, database.schema)
+    slow.fast = threading.Event()
+    ingest = make(database=slow, batch=100)
+    with running(ingest) as ended:
+        until(lambda: hasattr(ingest, "_consumer") and ingest._consumer.paused(), "it hangs")
+        getattr(kafka, how)()
+        try:
+            # Longer than the group waits for it.
+            ends_at = time.monotonic() + 5
+            while time.monotonic() < ends_at:
+                assert not ended()
+                time.sleep(0.2)
+        finally:
+            kafka.resume() if how == "pause" else kafka.start()
+        slow.fast.set()
+        all_handled(cluster)
+    slow.close()
+    assert_each_once(database, told, told)
+    assert_no_gaps(database)
 
 
 def test_a_batch_whose_partitions_moved_is_dropped(
