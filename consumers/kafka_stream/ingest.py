@@ -463,6 +463,12 @@ class KafkaIngest:
 
     def _poll_for_nothing(self) -> None:
         """Keep our place in the group. Partitions that come to us meanwhile are paused, too."""
+        found = self._consumer._fetcher._next_in_line_exception_metadata
+        if found is not None:
+            # The client forgets what it was about to raise of a partition that is paused, and is
+            # lost in the rest of its batch when that is resumed.
+            where = f"{found.partition.topic}/{found.partition.partition}/{found.fetched_offset}"
+            raise ReadingStopped(where, found.exception)
         self._consumer.pause(*self._consumer.assignment())
         for partition, records in self._poll(1).items():
             self._consumer.seek(partition, records[0].offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ from tests.support.kafka_deliveries import (
     send,
     unhandled,
 )
+from tests.support.processes import until
 
 NULL = b"(null)"
 Headers = list[tuple[str, bytes]]
@@ -171,6 +173,33 @@ def test_a_record_that_the_client_cannot_read_stops_it_loudly(
     assert isinstance(error, ReadingStopped)
     assert f"{topic}/0/2 (CorruptRecordError)" in str(error)
     assert unhandled(cluster) == 2
+
+
+def test_it_stops_as_loudly_beside_a_slow_database(
+    database: Database,
+    cluster: Cluster,
+    ingest: Callable[[], KafkaIngest],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Paused in between, the client would forget the record, and go round in it for ever."""
+    topic, said = cluster.topic("deliveries"), [""]
+    with cluster.producer() as producer:
+        for _ in range(3):
+            producer.send(topic, b"{}", headers=our_headers(), partition=0)
+        producer.send(topic, b"{}", headers=[(NoUtf8("name"), b"")], partition=1)
+
+    def slow() -> bool:
+        said[0] += capsys.readouterr().out
+        return "a batch takes long" in said[0]
+
+    with database.connect() as holding, running(ingest(), failing=True) as ended:
+        holding.execute("LOCK TABLE deliveries IN ACCESS EXCLUSIVE MODE")
+        until(lambda: slow() or ended(), "the batch takes long")
+        time.sleep(1)
+        holding.rollback()
+        error = ends(ended)
+    assert isinstance(error, ReadingStopped)
+    assert f"{topic}/1/0 (CorruptRecordError)" in str(error)
 
 
 def test_what_ran_out_of_the_topic_is_told(
