@@ -42,7 +42,7 @@ from tests.support.truth import (
     rows,
 )
 
-DELIVERIES = 20_000 if FULL else 2_000
+DELIVERIES = 20_000 if FULL else 1_500
 KILLS = 30 if FULL else 6
 AWAY_SECONDS = 20.0 if FULL else 5.0
 MORE = DELIVERIES if FULL else 100
