@@ -179,7 +179,7 @@ def test_any_of_them_is_killed_again_and_again(database: Database, cluster: Clus
         names = ("ingest", "ingest", "project", "project", "publish", "alerts")
         consumers = [started.run(name) for name in names]
         sweep = started.run("sweep")
-        with flowing(cluster, told, rate=80) as flow:
+        with flowing(cluster, told, rate=80 if FULL else 60) as flow:
             turns = [number % len(names) for number in range(KILLS)]
             chance.shuffle(turns)
             for number, moment in zip(turns, moments(chance, KILLS), strict=True):
