@@ -282,6 +282,20 @@ class Cluster:
         return self.compression
 
 
+def is_settled(consumer: KafkaConsumer) -> bool:
+    """Whether a consumer is in its group, and no partition is about to move. Call it after `poll`.
+
+    Where a broker hangs while partitions move, kafka-python may forget that it still has to join:
+    it reads on, is in no group, and can commit nothing. It is reminded here.
+    """
+    from kafka.coordinator.base import MemberState
+
+    settled: bool = consumer.group_metadata().state is MemberState.STABLE
+    if not settled and not consumer._coordinator.need_rejoin():
+        consumer._coordinator.request_rejoin()
+    return settled
+
+
 def send_no_more(producer: KafkaProducer) -> None:
     """Have it send nothing of what waits, from any thread; `close` alone would send it."""
     from kafka.errors import KafkaError
@@ -352,4 +366,4 @@ def _quiet() -> None:
     _complaints.begin()
 
 
-__all__ = ["Cluster", "abandon", "send_no_more"]
+__all__ = ["Cluster", "abandon", "is_settled", "send_no_more"]

@@ -55,7 +55,7 @@ from consumers.ingest import (
     tell_dead_letters,
     tell_stepped,
 )
-from consumers.kafka_stream.cluster import Cluster
+from consumers.kafka_stream.cluster import Cluster, is_settled
 from consumers.kafka_stream.dead_letters import (
     DeadLetterLimit,
     DeadLetterLimitPassed,
@@ -378,13 +378,7 @@ class KafkaIngest:
         The client begins to join its group anew with each poll that ends in the middle of it, and
         sends no heartbeats meanwhile: with short ones it never would be done.
         """
-        return int(1000 * (_POLL_SECONDS if self._is_settled() else _JOIN_SECONDS))
-
-    def _is_settled(self) -> bool:
-        """Whether we are in our group, and no partition is about to move."""
-        from kafka.coordinator.base import MemberState
-
-        return self._consumer.group_metadata().state is MemberState.STABLE
+        return int(1000 * (_POLL_SECONDS if is_settled(self._consumer) else _JOIN_SECONDS))
 
     def _see_through(
         self, batch: _Batch, worker: ThreadPoolExecutor, stop: threading.Event
@@ -511,7 +505,7 @@ class KafkaIngest:
             if partition in ours
         }
         self._uncommitted = {each: offset.offset for each, offset in offsets.items()}
-        if not offsets or not self._is_settled():
+        if not offsets or not is_settled(self._consumer):
             return
         try:
             self._consumer.commit(offsets, timeout_ms=int(_COMMIT_SECONDS * 1000))

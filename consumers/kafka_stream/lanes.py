@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from consumers.errors import KafkaUnavailable
-from consumers.kafka_stream.cluster import LOOK_SECONDS, Cluster
+from consumers.kafka_stream.cluster import LOOK_SECONDS, Cluster, is_settled
 from consumers.kafka_stream.topics import TOUCHPOINTS
 from journey.errors import ConfigurationError
 from projections.runner import Runner
@@ -108,7 +108,7 @@ class KafkaProject:
             self._say(str(error))
             self._ended.wait(_POLL_SECONDS)
             return
-        if self._is_member:
+        if is_settled(consumer) and self._is_member:
             partitions = frozenset(each.partition for each in consumer.assignment())
             self._partition_count = len(consumer.partitions_for_topic(self._topic) or [0])
             if partitions != self._partitions:
