@@ -27,34 +27,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillRunning
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 import structlog
 
-from consumers import inbox
 from consumers.ats_adapters import ALL_ADAPTERS
-from consumers.ats_adapters.adapter import Adapter, Delivery, Translation
+from consumers.ats_adapters.adapter import Adapter
 from consumers.connections import Connection
-from consumers.errors import Unavailable, Untranslatable
-from consumers.inbox import Outcome
-from consumers.ingest import (
-    BATCH,
-    Ingest,
-    IngestStopped,
-    Reading,
-    Stepped,
-    outcome_of,
-    read_delivery,
-    record_readings,
-    tell_dead_letters,
-    tell_stepped,
-)
+from consumers.errors import Unavailable
+from consumers.ingest import BATCH, Ingest, IngestStopped, tell_stepped
+from consumers.kafka_stream.batches import Batch, BatchHandler, Dropped, Handled
 from consumers.kafka_stream.cluster import Cluster, is_settled
 from consumers.kafka_stream.dead_letters import (
     DeadLetterLimit,
@@ -62,17 +48,9 @@ from consumers.kafka_stream.dead_letters import (
     DeadLetterNotWritten,
     DeadLetters,
 )
-from consumers.kafka_stream.messages import (
-    Received,
-    dead_letter_of,
-    dead_letter_record,
-    delivery_of,
-    place,
-    written_at,
-)
+from consumers.kafka_stream.messages import Received
 from consumers.kafka_stream.topics import DEAD_LETTERS, DELIVERIES
 from journey.clock import Clock
-from journey.database import Connection as DatabaseConnection
 from journey.database import Database
 from journey.errors import ConfigurationError, DatabaseUnavailable
 from journey.journey_log import JourneyLog
@@ -120,56 +98,6 @@ _ADVICE = {
 _OTHER_ADVICE = "look at it with another client, move the group past it"
 
 
-class _Dropped(Exception):
-    """The partitions of the batch in hand belong to another process now."""
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Records in hand, in the order in which they are handled."""
-
-    records: list[Any]
-    parked: set[str] = field(default_factory=set)
-    """Places of those whose dead letters are written: another try writes none again."""
-
-    @property
-    def partitions(self) -> set[TopicPartition]:
-        from kafka import TopicPartition
-
-        return {TopicPartition(each.topic, each.partition) for each in self.records}
-
-    def first_offsets(self) -> dict[TopicPartition, int]:
-        """Where each partition of it begins."""
-        from kafka import TopicPartition
-
-        found: dict[TopicPartition, int] = {}
-        for each in self.records:
-            found.setdefault(TopicPartition(each.topic, each.partition), each.offset)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A record and the delivery in it; `dead` says why it is none that can be handled."""
-
-    record: Any
-    delivery: Delivery
-    dead: str | None = None
-    is_letter: bool = False
-    """Whether it came as a dead letter: it is put into the inbox and not translated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What a batch became: how many of its records were handled, and what was found."""
-
-    records: int
-    fates: tuple[bool, ...] = ()
-    stepped: Stepped = field(default_factory=Stepped)
-    passed: DeadLetterLimitPassed | None = None
-    """The limit, if what follows would pass it: it is unhandled."""
-
-
 class KafkaIngest:
     """Handles the deliveries of Kafka, and those of the inbox beside it.
 
@@ -196,11 +124,20 @@ class KafkaIngest:
         self._cluster = cluster
         self._adapters = adapters
         self._limit = DeadLetterLimit(*limit)
-        self._limit_begun = False
         self._size = batch
         self._consumer_options = dict(consumer_options or {})
         self._dead_letters = DeadLetters(cluster)
         self._letters_topic = cluster.topic(DEAD_LETTERS.name)
+        self._handler = BatchHandler(
+            database,
+            journey_log,
+            connections,
+            adapters,
+            clock,
+            dead_letters=self._dead_letters,
+            letters_topic=self._letters_topic,
+            limit=self._limit,
+        )
         self._topic, self._group = cluster.topic(DELIVERIES.name), GROUP
         self._consumer: KafkaConsumer
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -308,7 +245,7 @@ class KafkaIngest:
     def _work(self, worker: ThreadPoolExecutor, stop: threading.Event) -> None:
         while not stop.is_set():
             if records := self._polled():
-                self._see_through(_Batch(records), worker, stop)
+                self._see_through(Batch(records), worker, stop)
             self._commit()
 
     def _polled(self) -> list[Any]:
@@ -380,17 +317,15 @@ class KafkaIngest:
         """
         return int(1000 * (_POLL_SECONDS if is_settled(self._consumer) else _JOIN_SECONDS))
 
-    def _see_through(
-        self, batch: _Batch, worker: ThreadPoolExecutor, stop: threading.Event
-    ) -> None:
+    def _see_through(self, batch: Batch, worker: ThreadPoolExecutor, stop: threading.Event) -> None:
         """Handle a batch however long that takes. Raises what stops us."""
         wait = _FIRST_WAIT_SECONDS
         while not stop.is_set():
-            work = worker.submit(self._handle, batch)
+            work = worker.submit(self._handler.handle, batch, self._consumer.assignment)
             self._attend(work, len(batch.records))
             try:
                 handled = work.result()
-            except _Dropped:
+            except Dropped:
                 self._put_back(batch)
                 break
             except _AWAY as error:
@@ -408,7 +343,7 @@ class KafkaIngest:
                 break
         self._read_on()
 
-    def _finish(self, batch: _Batch, handled: Handled) -> None:
+    def _finish(self, batch: Batch, handled: Handled) -> None:
         self._limit.handled(handled.fates)
         if handled.stepped.count:
             tell_stepped(handled.stepped)
@@ -418,25 +353,30 @@ class KafkaIngest:
             self._commit()
             raise handled.passed
 
-    def _find_the_culprit(self, batch: _Batch, error: Exception) -> None:
+    def _find_the_culprit(self, batch: Batch, error: Exception) -> None:
         """A bug met a batch: handle one by one, up to the one that it meets, and say which.
 
         Returns where the database went away meanwhile, or the partitions; what is left is polled
         again. Raises IngestStopped.
         """
         for record in batch.records:
-            alone = _Batch([record], batch.parked)
+            alone = Batch([record], batch.parked)
             try:
-                handled = self._handle(alone)
-            except (*_AWAY, _Dropped):
+                handled = self._handler.handle(alone, self._consumer.assignment)
+            except (*_AWAY, Dropped):
                 return self._put_back(batch)
             except (IngestStopped, DeadLetterNotWritten):
                 raise
             except Exception as found:
-                raise IngestStopped(self._opened(record).delivery.delivery_id, found) from None
+                raise IngestStopped(
+                    self._handler.opened(record).delivery.delivery_id, found
+                ) from None
             self._finish(alone, handled)
         # Together they meet it and each alone does not: the first stands for all.
-        raise IngestStopped(self._opened(batch.records[0]).delivery.delivery_id, error)
+        raise IngestStopped(self._delivery_id(batch.records[0]), error)
+
+    def _delivery_id(self, record: Any) -> DeliveryId:
+        return self._handler.opened(record).delivery.delivery_id
 
     def _attend(self, work: Future[Handled], records: int) -> None:
         """Wait for the batch in hand; beyond our patience, keep up with the group meanwhile."""
@@ -478,7 +418,7 @@ class KafkaIngest:
         fetcher._paused_completed_fetches.clear()
         fetcher._paused_partition_records.clear()
 
-    def _put_back(self, batch: _Batch) -> None:
+    def _put_back(self, batch: Batch) -> None:
         """What is still ours of a dropped batch is polled again."""
         still_ours = self._consumer.assignment()
         for partition, offset in batch.first_offsets().items():
@@ -518,113 +458,6 @@ class KafkaIngest:
             self._uncommitted = {}
             self._note_working()
 
-    # --- one batch ---------------------------------------------------------------------------
-
-    def _handle(self, batch: _Batch) -> Handled:
-        """Translate, record and keep a batch, and commit. Runs in the worker's thread."""
-        opened = [self._opened(record) for record in batch.records]
-        with self._database.transaction() as connection:
-            self._begin_limit(connection)
-            known = inbox.known(connection, [each.delivery.delivery_id for each in opened])
-            read, letters = self._read(opened, known)
-            reasons = [_why_dead(reading) for _, reading in read]
-            fates = [reason is not None for reason in reasons]
-            allowed = self._limit.allowed(fates)
-            count, passed = len(opened), None
-            if allowed < len(read):
-                first = read[allowed][0]
-                count = next(n for n, each in enumerate(opened) if each is first)
-                why = reasons[allowed] or ""
-                passed = DeadLetterLimitPassed(self._limit, first.delivery.delivery_id, why)
-                read, reasons, fates = read[:allowed], reasons[:allowed], fates[:allowed]
-                before = set(map(id, opened[:count]))
-                letters = [each for each in letters if id(each) in before]
-            self._park(
-                batch,
-                [(each.record, why) for (each, _), why in zip(read, reasons, strict=True) if why],
-            )
-            stepped = self._keep(connection, read, letters)
-            if not batch.partitions <= self._consumer.assignment():
-                raise _Dropped
-        return Handled(count, tuple(fates), stepped, passed)
-
-    def _read(
-        self, opened: Sequence[_Opened], known: Mapping[DeliveryId, inbox.Status]
-    ) -> tuple[list[tuple[_Opened, Reading]], list[_Opened]]:
-        """What is new of these, translated, each once; and the dead letters that are new."""
-        read: list[tuple[_Opened, Reading]] = []
-        letters: list[_Opened] = []
-        seen: set[DeliveryId] = set()
-        for each in opened:
-            delivery_id = each.delivery.delivery_id
-            status = known.get(delivery_id)
-            if delivery_id in seen or status in ("recorded", "context"):
-                continue
-            if each.is_letter:
-                if status is None:
-                    letters.append(each)
-                    seen.add(delivery_id)
-                continue
-            seen.add(delivery_id)
-            if each.dead is not None:
-                reading = Reading(each.delivery, Translation(), each.dead)
-            else:
-                reading = read_delivery(each.delivery, self._connections, self._adapters)
-            if status != "dead" or _why_dead(reading) is None:
-                read.append((each, reading))
-        return read, letters
-
-    def _park(self, batch: _Batch, dead: Sequence[tuple[Any, str]]) -> None:
-        """Write the dead letters that are not written yet. Raises DeadLetterNotWritten."""
-        new = [(record, why) for record, why in dead if place(record) not in batch.parked]
-        now = self._clock.now()
-        self._dead_letters.write([dead_letter_record(record, why, now) for record, why in new])
-        batch.parked.update(place(record) for record, _ in new)
-
-    def _keep(
-        self,
-        connection: DatabaseConnection,
-        read: Sequence[tuple[_Opened, Reading]],
-        letters: Sequence[_Opened],
-    ) -> Stepped:
-        readings = [reading for _, reading in read]
-        # Into the inbox first: from the append to the commit no other process can append, so
-        # nothing that can be done before is done then. Only how much is new is known afterwards.
-        told = [outcome_of(each, len(each.translation.statements)) for each in readings]
-        found_dead = [
-            Outcome(each.delivery.delivery_id, "dead", each.dead or "unknown") for each in letters
-        ]
-        deliveries = [each.delivery for each, _ in read] + [each.delivery for each in letters]
-        written = inbox.archive(
-            connection,
-            zip(deliveries, [*told, *found_dead], strict=True),
-            self._clock.now(),
-        )
-        outcomes, stepped = record_readings(self._log, connection, readings)
-        inbox.count_fewer(
-            connection,
-            {
-                new.delivery_id: all_of_it.touchpoints - new.touchpoints
-                for all_of_it, new in zip(told, outcomes, strict=True)
-                if new.touchpoints != all_of_it.touchpoints and new.delivery_id in written
-            },
-        )
-        tell_dead_letters([*outcomes, *found_dead])
-        return stepped
-
-    def _begin_limit(self, connection: DatabaseConnection) -> None:
-        if not self._limit_begun:
-            self._limit.begin_with(inbox.latest_fates(connection, self._limit.window))
-            self._limit_begun = True
-
-    def _opened(self, record: Any) -> _Opened:
-        if record.topic == self._letters_topic:
-            return _opened_letter(record)
-        try:
-            return _Opened(record, delivery_of(record))
-        except Untranslatable as error:
-            return _Opened(record, _unreadable(record, place(record)), error.reason)
-
     # --- waiting -----------------------------------------------------------------------------
 
     def _note_waiting(self, error: BaseException) -> None:
@@ -636,46 +469,6 @@ class KafkaIngest:
         if self._waiting:
             self._waiting = False
             log.info("ingest resumes", topic=self._topic)
-
-
-def _why_dead(reading: Reading) -> str | None:
-    outcome = outcome_of(reading, 0)
-    return outcome.reason or "unknown" if outcome.status == "dead" else None
-
-
-def _opened_letter(record: Any) -> _Opened:
-    """A dead letter as it stands in the inbox."""
-    try:
-        letter = dead_letter_of(record)
-    except ValueError as error:
-        return _Opened(record, _unreadable(record, place(record)), str(error), is_letter=True)
-    was = _Was(record, letter.again.headers)
-    try:
-        return _Opened(record, delivery_of(was), letter.reason, is_letter=True)
-    except Untranslatable:
-        delivery = _unreadable(record, letter.came_from or place(record))
-        return _Opened(record, delivery, letter.reason, is_letter=True)
-
-
-class _Was:
-    """A dead letter as the record that it was."""
-
-    def __init__(self, record: Received, headers: Sequence[tuple[str, bytes]]) -> None:
-        self.topic, self.partition, self.offset = record.topic, record.partition, record.offset
-        self.timestamp, self.key, self.value = record.timestamp, record.key, record.value
-        self.headers = headers
-
-
-def _unreadable(record: Any, came_from: str) -> Delivery:
-    """What stands in a record whose headers are not ours, under an id made of its place."""
-    return Delivery(
-        DeliveryId(str(uuid5(NAMESPACE_URL, f"kafka:{came_from}"))),
-        "unknown",
-        "unknown",
-        written_at(record),
-        {},
-        record.value or b"",
-    )
 
 
 class _Either(threading.Event):
@@ -698,4 +491,4 @@ class _Either(threading.Event):
         return self.is_set()
 
 
-__all__ = ["GROUP", "LETTERS_GROUP", "LIMIT", "Handled", "KafkaIngest", "ReadingStopped"]
+__all__ = ["GROUP", "LETTERS_GROUP", "LIMIT", "KafkaIngest", "ReadingStopped"]

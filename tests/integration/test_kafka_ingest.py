@@ -292,7 +292,7 @@ def test_the_dead_letter_is_there_before_the_commit(
             raise inbox_away()
         return archive(connection, handled, now)
 
-    monkeypatch.setattr("consumers.kafka_stream.ingest.inbox.archive", looks)
+    monkeypatch.setattr("consumers.inbox.archive", looks)
     with running(make()):
         all_handled(cluster)
     assert seen[:2] == [1, 1]
