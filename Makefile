@@ -16,8 +16,8 @@ serve: $(VENV)/runtime  ## Start every process in one, on http://127.0.0.1:8080,
 	$(BIN)/journey serve
 
 test: $(VENV)/dev  ## Run all tests: fast ones first, then those that kill processes and stop servers
-	$(BIN)/pytest -q -m "not fault" -n 2 --dist loadfile
-	$(BIN)/pytest -q -m fault -n 2 --dist loadfile
+	$(BIN)/pytest -q -m "not fault" -n 3 --dist loadfile
+	$(BIN)/pytest -q -m fault -n 3 --dist worksteal
 
 test-fast: $(VENV)/dev  ## Run the tests that need no server
 	$(BIN)/pytest -q tests/unit tests/contracts

@@ -225,7 +225,7 @@ def test_a_folder_that_is_not_there_is_said(log: JourneyLog, tmp_path: Path) -> 
 
 
 STUCK = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from consumers.exports import ALL_FORMATS, csv_file
 from consumers import cli
@@ -236,6 +236,8 @@ def stuck(self, page):
     Path(sys.argv[1]).touch()
     time.sleep(60)
 csv_file.CsvWriter.write = stuck
+# What runs in the background of a shell ignores it from the start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(cli.invoke(["export", "--format", "csv", sys.argv[2]]))
 """
 
