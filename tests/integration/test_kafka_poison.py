@@ -192,12 +192,15 @@ def test_it_stops_as_loudly_beside_a_slow_database(
         said[0] += capsys.readouterr().out
         return "a batch takes long" in said[0]
 
-    with database.connect() as holding, running(ingest(), failing=True) as ended:
+    with database.connect() as holding:
+        # Before it starts: what it had handled already would leave nothing to be slow about.
         holding.execute("LOCK TABLE deliveries IN ACCESS EXCLUSIVE MODE")
-        until(lambda: slow() or ended(), "the batch takes long")
-        time.sleep(1)
-        holding.rollback()
-        error = ends(ended)
+        with running(ingest(), failing=True) as ended:
+            until(lambda: slow() or ended(), "the batch takes long")
+            # As long as some polls while paused, in which the client would forget.
+            time.sleep(1)
+            holding.rollback()
+            error = ends(ended)
     assert isinstance(error, ReadingStopped)
     assert f"{topic}/1/0 (CorruptRecordError)" in str(error)
 
