@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 
+import structlog
+
 from bench import (
     append,
     delivery_to_view,
@@ -61,6 +63,8 @@ def main() -> int:
     if given.only is not None and given.only not in FIGURES:
         print(f"no figure is called {given.only}; known: {', '.join(FIGURES)}", file=sys.stderr)
         return 2
+    # Standard output is for the figures.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     runs = [FIGURES[given.only]] if given.only else list(dict.fromkeys(FIGURES.values()))
     sized = {} if given.size is None else {"size": given.size}
     for run in runs:

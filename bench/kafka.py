@@ -220,10 +220,11 @@ class _Held(KafkaIngest):
     ready: Any
     _told = False
 
-    def _polled(self, stop: threading.Event) -> list[Any]:
+    def _polled(self) -> list[Any]:
         if self.go.is_set():
-            self._consumer.resume(*self._consumer.paused())
-            return super()._polled(stop)
+            if self._consumer.paused():
+                self._read_on()
+            return super()._polled()
         self._poll_for_nothing()
         if not self._told and len(self._consumer.assignment()) == self.share:
             self._told = True
