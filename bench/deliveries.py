@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -42,21 +43,26 @@ _QUESTION = "Could you tell me about your previous experience, and why you would
 
 def deliveries(size: int, seed: int) -> list[Delivery]:
     """`size` signed deliveries, in order of arrival."""
+    return list(islice(endless_deliveries(seed), size))
+
+
+def endless_deliveries(seed: int) -> Iterator[Delivery]:
+    """Signed deliveries, in order of arrival, for as long as they are wanted."""
     chance = random.Random(seed)
-    found: list[Delivery] = []
-    number = 0
+    sent = 0
+    stories = 0
     open_stories: list[Iterator[dict[str, Any]]] = []
-    while len(found) < size:
+    while True:
         while len(open_stories) < 50:
-            number += 1
-            open_stories.append(_story(chance, number))
+            stories += 1
+            open_stories.append(_story(chance, stories))
         story = chance.choice(open_stories)
         body = next(story, None)
         if body is None:
             open_stories.remove(story)
             continue
-        found.append(_delivery(body, len(found), seed))
-    return found
+        yield _delivery(body, sent, seed)
+        sent += 1
 
 
 def _delivery(body: dict[str, Any], number: int, seed: int) -> Delivery:

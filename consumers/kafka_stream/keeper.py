@@ -135,8 +135,12 @@ class KafkaKeeper:
             await self._keep_instead(arrival)
 
     def is_ready(self) -> bool:
-        """Whether Kafka answers, or what is asked instead."""
-        if self._producer is not None and not self._away:
+        """Whether deliveries can be kept: by `instead` while Kafka is away.
+
+        With nothing instead, a producer that found its topics is enough, also before a delivery
+        showed that Kafka is back: nobody sends one to a receiver that says it is not ready.
+        """
+        if self._producer is not None and (not self._away or self._instead is None):
             return not self._closing
         return self._instead is not None and self._instead.is_ready()
 

@@ -212,11 +212,18 @@ def test_a_broker_killed_without_an_inbox(
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
             return int(answer.status_code)
 
+        def health() -> int:
+            return int(door.client.get("/-/health").status_code)
+
         until(lambda: post() == 200, "ready")
         assert {post() for _ in range(30)} == {200}
         kafka.kill()
         assert {post() for _ in range(2)} == {503}
+        # Two were tried in vain, so that another producer looks for the broker.
+        until(lambda: health() == 503, "it is not ready", 60)
         kafka.start()
+        # Nobody sends anything to a receiver that is not ready.
+        until(lambda: health() == 200, "it is ready", 60)
         until(lambda: post() == 200, "it is back", 60)
     found = {delivery_of(each).delivery_id for each in on_topic(cluster, "deliveries")}
     assert accepted <= found
