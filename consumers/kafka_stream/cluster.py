@@ -33,6 +33,8 @@ LARGEST_RECORD_BYTES = 64 * 1024**2
 _ABANDON_SECONDS = 5.0
 _CUT_OFF = "socket disconnected"
 """What kafka-python says of a broker that ended the connection."""
+_OUT_OF_TIME = "Connection timed out"
+"""What it says of one that did not answer while there was time."""
 
 ROOM_BYTES = 128 * 1024
 """For headers and framing around the largest body; and again for what a dead letter adds."""
@@ -351,8 +353,12 @@ class _Complaints(logging.Handler):
         # Of many tries only some hear why: the library drops an answer that the end of the
         # connection comes right behind.
         self.denied |= isinstance(error, denials)
-        if error.args and not isinstance(error, errors.RequestTimedOutError):
-            self.last = str(error.args[0])
+        if isinstance(error, errors.RequestTimedOutError) or not error.args:
+            return
+        why = str(error.args[0])
+        # The last try is cut off when patience ends: it says less than those before it.
+        if why != _OUT_OF_TIME or not self.last:
+            self.last = why
 
 
 _complaints = _Complaints()

@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.abstract import RebalanceProtocol
+from kafka.errors import KafkaConnectionError
 
 from consumers.errors import KafkaUnavailable
 from consumers.kafka_stream import cluster as module
-from consumers.kafka_stream.cluster import ROOM_BYTES, Cluster
+from consumers.kafka_stream.cluster import ROOM_BYTES, Cluster, _Complaints
 from consumers.kafka_stream.topics import DEAD_LETTERS, TOPICS, TOUCHPOINTS, Standing
 from consumers.settings import Settings
 from journey.errors import ConfigurationError
@@ -189,6 +190,16 @@ def test_a_broker_that_is_away_is_told_in_a_sentence(
         "JOURNEY_KAFKA and the settings beside it"
     )
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_try_that_was_cut_off_says_less_than_those_before_it() -> None:
+    """Only where no try heard more, it is that the time ran out."""
+    complaints = _Complaints()
+    complaints._hear(KafkaConnectionError("Connection timed out"))
+    assert complaints.last == "Connection timed out"
+    complaints._hear(KafkaConnectionError("111 ECONNREFUSED"))
+    complaints._hear(KafkaConnectionError("Connection timed out"))
+    assert complaints.last == "111 ECONNREFUSED"
 
 
 def test_the_library_logs_nothing_below_a_warning() -> None:
