@@ -29,7 +29,7 @@ STYLE = """
   :root { --ink: #e4e7eb; --quiet: #9fb3c8; --paper: #14191f; --rim: #3e4c59; --link: #7cc4fa;
     --wrong: #ff9b9b; --note: #f7c948; --ok: #8eedc7; } }
 body { margin: 0 auto; padding: 1rem; max-width: 60rem; background: var(--paper);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 a { color: var(--link); }
 h1 { font-size: 1.5rem; margin: 0; }
 h2 { font-size: 1.2rem; margin: 2rem 0 0; border-top: 1px solid var(--rim); padding-top: 1rem; }
@@ -38,16 +38,25 @@ p { margin: 0.5rem 0; max-width: 45rem; }
   font-size: 0.9rem; white-space: nowrap; }
 .wrong { color: var(--wrong); } .note { color: var(--note); } .ok { color: var(--ok); }
 nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0.5rem 1.2rem; }
+.complaints { list-style: none; padding: 0; }
 .wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums;
+  min-width: min(100%, 28rem); }
 caption, summary { text-align: left; color: var(--quiet); padding: 0.2rem 0; }
 th, td { text-align: left; vertical-align: top; padding: 0.2rem 1.2rem 0.2rem 0;
   border-bottom: 1px solid var(--rim); }
 thead th { color: var(--quiet); font-weight: normal; }
-tbody th { font-weight: normal; }
+tbody th { font-weight: normal; max-width: 14rem; }
 td.number, th.number { text-align: right; }
-code { font-family: ui-monospace, monospace; font-size: 0.9em; overflow-wrap: anywhere; }
+time span { white-space: nowrap; }
+code { font-family: ui-monospace, monospace; font-size: 0.9em; overflow-wrap: anywhere;
+  display: inline-block; max-width: 100%; }
 footer { margin-top: 2rem; border-top: 1px solid var(--rim); color: var(--quiet); }
+@media (max-width: 40rem) { table { font-size: 0.9rem; } th, td { padding-right: 0.6rem; } }
+@media print {
+  body { max-width: none; padding: 0; }
+  h2, caption, summary { break-after: avoid; } tr { break-inside: avoid; }
+  details::details-content { content-visibility: visible; } }
 """
 
 STYLE_SOURCE = f"'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'"
@@ -88,6 +97,12 @@ def paragraph(text: str, *before: Node) -> Node:
     pieces = printable(text).split("`")
     parts = [E.code(piece) if n % 2 else piece for n, piece in enumerate(pieces)]
     return E.p(*before, *parts)
+
+
+def moment(at: datetime) -> Node:
+    """A moment in UTC, to read and for programs; where it is narrow, the time stands below."""
+    parts = E.span(f"{at:%Y-%m-%d}"), " ", E.span(f"{at:%H:%M:%S} UTC")
+    return E.time({"datetime": at.isoformat()}, *parts)
 
 
 def table(title: str, rows: Iterable[Mapping[str, Cell]], now: datetime) -> Node:
@@ -141,7 +156,7 @@ def _cell(key: str, value: Cell, now: datetime) -> Node:
         case None:
             return "none"
         case datetime():
-            return E.time({"datetime": value.isoformat()}, f"{value:%Y-%m-%d %H:%M:%S} UTC")
+            return moment(value)
         case int() if key.endswith("_seconds"):
             told = days_between(now - timedelta(seconds=value), now)
             return E.data({"value": str(value)}, told)
@@ -157,6 +172,7 @@ __all__ = [
     "E",
     "Node",
     "document",
+    "moment",
     "paragraph",
     "sentence",
     "status_word",

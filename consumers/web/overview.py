@@ -16,7 +16,7 @@ from consumers.figures import Figures, figures, polls, published
 from consumers.health import Check, Status, glance, summary
 from consumers.inbox import STATUSES
 from consumers.pollers.standing import Standing
-from consumers.web.document import Cell, E, Node, document, paragraph, status_word, table
+from consumers.web.document import Cell, E, Node, document, moment, paragraph, status_word, table
 from projections.feeds.fold import Feed
 from projections.feeds.view import feeds_of
 
@@ -362,7 +362,7 @@ def overview_page(found: Overview) -> str:
         E.header(
             E.h1("How this installation does"),
             paragraph(found.summary, status_word(found.status), " "),
-            E.p("Seen at ", _moment(found.told_at), ". ", _link("/index.json", "The same as JSON")),
+            E.p("Seen at ", moment(found.told_at), ". ", _link("/index.json", "The same as JSON")),
         ),
         E.nav(
             {"aria-label": "Sections"},
@@ -404,10 +404,6 @@ def _section(name: str, told: Section, found: Overview) -> Node:
         *([E.ul({"class": "complaints"}, *complaints)] if complaints else []),
         *(table(each.title, each.rows, found.told_at) for each in told.tables),
     )
-
-
-def _moment(at: datetime) -> Node:
-    return E.time({"datetime": at.isoformat()}, f"{at:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _link(to: str, text: str) -> Node:

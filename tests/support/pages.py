@@ -63,6 +63,8 @@ class _Reader(HTMLParser):
             self._cells.append("")
         if tag in ("data", "time"):
             self._machine = given["value" if tag == "data" else "datetime"]
+            if {"th", "td"} & set(self.open):
+                self._cells[-1] += self._machine
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open, f"</{tag}> closes nothing"
@@ -86,8 +88,8 @@ class _Reader(HTMLParser):
         self.told.text += data
         if self.open and self.open[-1] in ("caption", "summary"):
             self._title += data
-        if {"th", "td"} & set(self.open):
-            self._cells[-1] += data if self._machine is None else self._machine
+        if {"th", "td"} & set(self.open) and self._machine is None:
+            self._cells[-1] += data
 
 
 __all__ = ["Told", "read"]
