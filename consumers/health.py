@@ -51,7 +51,7 @@ def examine(installation: Installation) -> Iterator[Check]:
         yield Check("database", "wrong", str(error), "start the server, or mend the URL")
         return
     except JourneyError as error:
-        yield Check("database", "wrong", str(error), "see the sentence itself")
+        yield _failed("database", error)
         return
     now = installation.clock.now()
     try:
@@ -99,9 +99,12 @@ def glance(
 def summary(checks: Iterable[Check]) -> str:
     """All of them in one sentence."""
     found = [check.status for check in checks]
-    wrong = found.count("wrong")
-    told = f"{wrong} of {len(found)} checks {'is' if wrong == 1 else 'are'} wrong."
-    return told if wrong else "All is well."
+    wrong, notes = found.count("wrong"), found.count("note")
+    if wrong:
+        return f"{wrong} of {len(found)} checks {'is' if wrong == 1 else 'are'} wrong."
+    if notes:
+        return f"Nothing is wrong; {_number(notes, 'check is', 'checks are')} worth a note."
+    return "All is well."
 
 
 def _configuration(installation: Installation) -> Iterator[Check]:
@@ -130,7 +133,7 @@ def _topics(installation: Installation) -> Iterator[Check]:
     try:
         found = standings(cluster, patience_seconds=LOOK_SECONDS)
     except (KafkaUnavailable, ConfigurationError) as error:
-        yield Check("kafka broker", "wrong", str(error), "see the sentence itself")
+        yield _failed("kafka broker", error)
         return
     yield Check("kafka broker", "ok", f"answers at {cluster.told}")
     missing = [each.topic for each in found if each.partitions is None]
@@ -161,7 +164,7 @@ def _topics(installation: Installation) -> Iterator[Check]:
 def _group_lag(installation: Installation, lag: KafkaLag, now: datetime) -> Iterator[Check]:
     """How far each consumer group is, and since when the oldest it has not handled waits."""
     if lag.problem is not None:
-        yield Check("kafka-lag", "wrong", lag.problem, "see the sentence itself")
+        yield _failed("kafka-lag", lag.problem)
     for group in lag.groups:
         process = group.group.removeprefix(installation.cluster.group(""))
         if group.ran_out_records:
@@ -223,7 +226,13 @@ def _told(name: str, look: Callable[[], Check]) -> Iterator[Check]:
     try:
         yield look()
     except ConfigurationError as error:
-        yield Check(name, "wrong", str(error), "mend the file or setting that it names")
+        yield _failed(name, error)
+
+
+def _failed(name: str, error: object) -> Check:
+    """What an error says: our sentences end with what to do."""
+    found, _, advice = str(error).partition("; ")
+    return Check(name, "wrong", found, advice or "mend what it names")
 
 
 def _policies(installation: Installation) -> Check:
@@ -287,7 +296,12 @@ def _migrations(connection: Connection, now: datetime) -> Iterator[Check]:
     done = {row[0] for row in connection.execute("SELECT number FROM migrations")}
     missing = migrations().keys() - done
     if missing:
-        yield Check("migrations", "wrong", f"{len(missing)} are missing", "start any process once")
+        yield Check(
+            "migrations",
+            "wrong",
+            f"{_number(len(missing), 'is', 'are')} missing",
+            "start any process once",
+        )
     else:
         yield Check("migrations", "ok", f"{len(done)} applied, up to {max(done):04}")
 
@@ -410,24 +424,30 @@ def _alerts(connection: Connection, now: datetime) -> Iterator[Check]:
         )
     else:
         coming = f", next deadline {due_at:%Y-%m-%d %H:%M} UTC" if due_at is not None else ""
-        yield Check("sweeper", "ok", f"{unresolved:,} alerts are not resolved{coming}")
+        yield Check(
+            "sweeper", "ok", f"{_number(unresolved, 'alert is', 'alerts are')} not resolved{coming}"
+        )
     because = f" ({error})" if error else ""
     if given_up:
         yield Check(
             "notifier",
             "wrong",
-            f"{given_up:,} messages were given up; nobody was told{because}",
+            f"{_number(given_up, 'message was', 'messages were')} given up; nobody was told"
+            f"{because}",
             "mend the channel; the alerts themselves stand in `journey alerts`",
         )
     elif oldest is not None and now - oldest > PATIENCE:
         yield Check(
             "notifier",
             "wrong",
-            f"{unsent:,} messages wait, since {oldest:%Y-%m-%d %H:%M} UTC{because}",
+            f"{_number(unsent, 'message waits', 'messages wait')} since {oldest:%Y-%m-%d %H:%M} UTC"
+            f"{because}",
             "start `journey run notify` (or `serve`) and read its log",
         )
     else:
-        yield Check("notifier", "ok", f"{unsent:,} messages wait to be sent")
+        yield Check(
+            "notifier", "ok", f"{_number(unsent, 'message waits', 'messages wait')} to be sent"
+        )
 
 
 def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
@@ -506,6 +526,6 @@ def _feeds(connection: Connection) -> Iterator[Check]:
         yield Check(
             f"feed {feed.source}",
             "ok",
-            f"{feed.touchpoints:,} touchpoints, last heard {feed.last_recorded_at:%Y-%m-%d %H:%M} "
-            "UTC",
+            f"{_number(feed.touchpoints, 'touchpoint', 'touchpoints')}, last heard "
+            f"{feed.last_recorded_at:%Y-%m-%d %H:%M} UTC",
         )

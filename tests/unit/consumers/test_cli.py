@@ -14,6 +14,7 @@ import pytest
 
 from consumers.bootstrap import Installation
 from consumers.cli.replay import moved
+from consumers.health import Check, Status, summary
 from journey.database import Database
 from schemas.identifiers import PersonKey
 from schemas.personal import Personal
@@ -456,6 +457,22 @@ def test_the_doctor_finds_what_is_wrong(
     wrong = {each["check"]: each for each in json.loads(out) if each["status"] == "wrong"}
     assert code == 1
     assert wrong[check]["advice"]
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (["ok", "ok"], "All is well."),
+        (["ok", "note"], "Nothing is wrong; 1 check is worth a note."),
+        (["note", "note"], "Nothing is wrong; 2 checks are worth a note."),
+        (["wrong", "note", "ok"], "1 of 3 checks is wrong."),
+    ],
+)
+def test_the_summary_of_the_checks_says_what_the_gravest_says(
+    found: list[Status], sentence: str
+) -> None:
+    """A note is not called well."""
+    assert summary(Check("inbox", status, "") for status in found) == sentence
 
 
 # --- errors ---------------------------------------------------------------------------------
