@@ -22,6 +22,7 @@ KafkaCompression = Literal["none", "gzip", "lz4", "zstd", "snappy"]
 KafkaFallback = Literal["database", "none"]
 
 _TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_NAME = re.compile(r"^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?$")
 _KAFKA_PREFIX = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$")
 _KAFKA_SERVER = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):(?P<port>[0-9]{1,5})$")
 
@@ -68,6 +69,11 @@ SETTINGS: tuple[Setting, ...] = (
         "127.0.0.1",
     ),
     Setting("JOURNEY_WEB_PORT", "Port `journey run web` listens on; 0 takes a free one.", "8081"),
+    Setting(
+        "JOURNEY_WEB_NAMES",
+        "Names with a dot by which its pages may be asked for, commas between, such as that of the "
+        "proxy before it. Addresses, `localhost` and other names without a dot always may.",
+    ),
     Setting(
         "JOURNEY_MAX_BODY_BYTES",
         "Largest delivery that is translated, in bytes. A larger authentic one, up to eight "
@@ -187,6 +193,7 @@ class Settings:
     port: int = 8080
     web_host: str = "127.0.0.1"
     web_port: int = 8081
+    web_names: tuple[str, ...] = ()
     max_body_bytes: int = 1024 * 1024
     alert_webhook_url: str | None = None
     alert_webhook_secret: str | None = field(default=None, repr=False)
@@ -235,6 +242,7 @@ class Settings:
             port=read.number("JOURNEY_PORT", 0, 65535, 8080),
             web_host=read.text("JOURNEY_WEB_HOST") or "127.0.0.1",
             web_port=read.number("JOURNEY_WEB_PORT", 0, 65535, 8081),
+            web_names=read.checked("JOURNEY_WEB_NAMES", _names, ()),
             max_body_bytes=read.number("JOURNEY_MAX_BODY_BYTES", 1024, 64 * 1024**2, 1024 * 1024),
             alert_webhook_url=read.checked("JOURNEY_ALERT_WEBHOOK_URL", _http_url, None),
             alert_webhook_secret=read.text("JOURNEY_ALERT_WEBHOOK_SECRET"),
@@ -337,6 +345,16 @@ def _http_url(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("which is no web address; give one that begins with https://")
     return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(_NAME.match(name) for name in names):
+        raise ValueError(
+            "which is no list of names; write journey.example.com, without https:// or port, "
+            "several with commas between"
+        )
+    return names
 
 
 def _log_form(text: str) -> str:

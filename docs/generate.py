@@ -466,7 +466,8 @@ def http_page() -> Iterator[str]:
     yield (
         "On an address of its own (`JOURNEY_WEB_HOST`, `JOURNEY_WEB_PORT`), to GET and HEAD only. "
         "While the database is away they are 503 with `Retry-After`, a page as a page and JSON as "
-        "JSON; `/-/metrics` tells it as a gauge."
+        "JSON; `/-/metrics` tells it as a gauge. Under a foreign name, see `JOURNEY_WEB_NAMES`, "
+        "they are 421."
     )
     yield _pages_of(create_web_app(Installation(Settings())).app)
     yield "The same as an OpenAPI document: `GET /-/openapi.json`."

@@ -5,7 +5,8 @@ It only looks: GET and HEAD, no deliveries, nothing about a candidate. It has no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,8 @@ def create_app(installation: Installation) -> Guarded:
         app, not_found="There is nothing at this address; begin at /, or read /-/openapi.json."
     )
     app.exception_handler(Exception)(_say_bug)
-    return Guarded(app)
+    settings = installation.settings
+    return Guarded(app, names=(settings.web_host, *settings.web_names))
 
 
 def _add(app: FastAPI, page: Page, installation: Installation) -> None:
@@ -127,11 +129,14 @@ async def _say_bug(request: Request, error: Exception) -> JSONResponse:
 class Guarded:
     """The app, asked only with GET and HEAD, and every answer with the headers that keep it safe.
 
-    Around the whole app, so that no answer misses them.
+    Around the whole app, so that no answer misses them. It is asked for under `names` alone, or
+    under one that no stranger can own: else a page from elsewhere could have its own name lead
+    here (DNS rebinding), and the browser of somebody who may see this one would read it out.
     """
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, names: Iterable[str] = ()) -> None:
         self.app = app
+        self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -149,14 +154,32 @@ class Guarded:
         if scope["method"] not in ("GET", "HEAD"):
             await _WRONG_METHOD(scope, receive, guarded)
             return
+        if not self._is_ours(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
+            await _FOREIGN_NAME(scope, receive, guarded)
+            return
         # The framework knows HEAD only where it is named; it is a GET whose body is kept back.
         await self.app({**scope, "method": "GET"}, receive, guarded)
 
+    def _is_ours(self, host: str) -> bool:
+        """Names without a dot, and addresses of numbers, are not to be had by strangers."""
+        name = _PORT.sub("", host.lower()).removesuffix(".")
+        return "." not in name or name.replace(".", "").isdecimal() or name in self._names
 
+
+_PORT = re.compile(r":\d*$")
 _WRONG_METHOD = JSONResponse(
     {"error": "wrong_method", "message": "This address is read with GET."},
     405,
     {"allow": "GET, HEAD"},
+)
+
+_FOREIGN_NAME = JSONResponse(
+    {
+        "error": "foreign_name",
+        "message": "These pages are not known by this name; ask for them by address, or add the "
+        "name to JOURNEY_WEB_NAMES.",
+    },
+    421,
 )
 
 __all__ = ["HEADERS", "PAGES", "Guarded", "Page", "create_app"]

@@ -59,6 +59,9 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("JOURNEY_REFUSED_KEEP", "all"),
         ("JOURNEY_ALERT_WEBHOOK_URL", "hooks.example.org"),
         ("JOURNEY_ALERT_WEBHOOK_URL", "http://["),
+        ("JOURNEY_WEB_NAMES", "https://journey.example.com"),
+        ("JOURNEY_WEB_NAMES", "journey.example.com:8081"),
+        ("JOURNEY_WEB_NAMES", "*"),
         ("JOURNEY_POLICIES", "/no/such/folder"),
         ("JOURNEY_RULES", "/no/such/folder"),
     ],
@@ -71,6 +74,12 @@ def test_a_bad_value_is_one_sentence(name: str, value: str) -> None:
     assert text.startswith(f"{name} is {value!r}, which is no ")
     assert ";" in text
     assert "\n" not in text
+
+
+def test_names_of_the_page_are_listed_with_commas() -> None:
+    """Blanks beside them do not count."""
+    settings = Settings.from_environment({"JOURNEY_WEB_NAMES": "a.example.com , b.example.com,"})
+    assert settings.web_names == ("a.example.com", "b.example.com")
 
 
 def test_a_bad_secret_is_not_repeated() -> None:
