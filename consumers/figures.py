@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from consumers.kafka_stream.lag import FeedLag
 
 
+_NEXT = 1000
+"""The oldest pending delivery is looked for among so many that ingest takes next: they come nearly
+in the order in which they were received, and a backlog may be long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What the database says at a moment. A `…_since` is None where nothing waits."""
@@ -61,7 +66,8 @@ class Figures:
 def figures(connection: Connection, now: datetime) -> Figures:
     """The figures as this transaction sees them."""
     row = connection.execute(
-        "SELECT (SELECT min(received_at) FROM deliveries WHERE status = 'pending'), "
+        "SELECT (SELECT min(received_at) FROM (SELECT received_at FROM deliveries "
+        "WHERE status = 'pending' ORDER BY arrival LIMIT %(next)s) AS next), "
         "(SELECT position FROM log_head), "
         "(SELECT count(*) FROM deadlines WHERE due_at <= %(now)s), "
         "(SELECT min(due_at) FROM deadlines WHERE due_at <= %(now)s), "
@@ -70,7 +76,7 @@ def figures(connection: Connection, now: datetime) -> Figures:
         "(SELECT count(*) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
         "(SELECT min(created_at) FROM outbox WHERE sent_at IS NULL AND given_up_at IS NULL), "
         "(SELECT count(*) FROM outbox WHERE given_up_at IS NOT NULL)",
-        {"now": now},
+        {"now": now, "next": _NEXT},
     ).fetchone()
     assert row is not None
     pending_since, head, due, due_since, is_open, acknowledged, waiting, since, given_up = row

@@ -412,8 +412,12 @@ def of_span(
 
 
 def counts(connection: DatabaseConnection) -> dict[str, int]:
-    """How many deliveries have each status; every status is there."""
-    rows = connection.execute("SELECT status, count(*) FROM deliveries GROUP BY status")
+    """How many deliveries have each status; every status is there.
+
+    Exact at every moment, and no scan of the inbox: triggers keep what each statement changed, in
+    the same transaction (docs/decisions/0014-kept-counts.md).
+    """
+    rows = connection.execute("SELECT status, sum(change) FROM delivery_counts GROUP BY status")
     return {**dict.fromkeys(STATUSES, 0), **{str(row[0]): int(row[1]) for row in rows}}
 
 

@@ -161,12 +161,15 @@ def start_embedded(home: Path) -> str:
 def migrate(database: Database) -> list[str]:
     """Bring the tenant's schema to the newest version; returns the migrations applied.
 
-    Idempotent; two processes at once take turns under an advisory lock. Raises MigrationError
-    when the database was migrated by a newer program.
+    A new schema gets all of them in one transaction. One in use gets each in its own, so that who
+    writes to it meanwhile waits only for the one that changes their table. Idempotent; two
+    processes at once take turns under an advisory lock. Raises MigrationError when the database
+    was migrated by a newer program.
     """
     applied: list[str] = []
-    with database.connect() as connection, connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
+    # The lock is the session's: it goes when the connection is closed.
+    with database.connect(autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
         connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(database.schema))
         )
@@ -181,16 +184,22 @@ def migrate(database: Database) -> list[str]:
                 f"the database has migration {max(newer)}, this program knows only up to "
                 f"{max(known)}; upgrade the program"
             )
-        for number, (name, text) in known.items():
-            if number in done:
-                continue
-            try:
-                connection.execute(text.encode())
-            except psycopg.Error as error:
-                raise MigrationError(f"migration {name} failed: {_one_line(error)}") from error
-            connection.execute("INSERT INTO migrations VALUES (%s, %s)", [number, name])
-            applied.append(name)
+        with contextlib.nullcontext() if done else connection.transaction():
+            for number, (name, text) in known.items():
+                if number not in done:
+                    _apply(connection, number, name, text)
+                    applied.append(name)
     return applied
+
+
+def _apply(connection: Connection, number: int, name: str, text: str) -> None:
+    """One migration, whole or not at all."""
+    with connection.transaction():
+        try:
+            connection.execute(text.encode())
+        except psycopg.Error as error:
+            raise MigrationError(f"migration {name} failed: {_one_line(error)}") from error
+        connection.execute("INSERT INTO migrations VALUES (%s, %s)", [number, name])
 
 
 def migrations() -> dict[int, tuple[str, str]]:
