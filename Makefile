@@ -37,7 +37,7 @@ docs: $(VENV)/dev  ## Write docs/reference/ anew from the code
 	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/dev  ## Print a JSON line a figure, peers beside ours; `make bench only=NAME` runs one
-	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(size),--size $(size))
+	@$(BIN)/python -m bench $(if $(only),--only $(only)) $(if $(size),--size $(size)) $(if $(rounds),--rounds $(rounds))
 
 setup: $(VENV)/dev  ## Make the virtual environment with everything the project needs
 

@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME] [--size N]`: one JSON line a figure, peers in the same run."""
+"""`python -m bench [--only NAME] [--size N] [--rounds N]`: a JSON line a figure, beside its peer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench import (
     reads,
     webhook,
 )
-from bench.harness import Figure, server
+from bench.harness import Figure, ask_for_rounds, server
 
 Run = Callable[..., Iterator[Figure]]
 
@@ -59,10 +59,15 @@ def main() -> int:
     asked.add_argument(
         "--size", type=int, help="events, deliveries or requests, instead of the default"
     )
+    asked.add_argument(
+        "--rounds", type=int, help="how often each contender takes its turn, usually three times"
+    )
     given = asked.parse_args()
     if given.only is not None and given.only not in FIGURES:
         print(f"no figure is called {given.only}; known: {', '.join(FIGURES)}", file=sys.stderr)
         return 2
+    if given.rounds is not None:
+        ask_for_rounds(given.rounds)
     # Standard output is for the figures.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     runs = [FIGURES[given.only]] if given.only else list(dict.fromkeys(FIGURES.values()))

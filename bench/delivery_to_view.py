@@ -110,7 +110,7 @@ def _watched(
                 raise AssertionError(f"{len(awaited) - len(seen_at)} applications never came")
             time.sleep(max(0.0, _LOOK_SECONDS - (time.monotonic() - began)))
     accepted_at: list[float] = pipe.recv()
-    warm = int(WARM_UP_SECONDS * PER_SECOND)
+    warm = min(int(WARM_UP_SECONDS * PER_SECOND), len(told) // 3)
     return [at - accepted_at[number] for number, at in seen_at.items() if number >= warm]
 
 

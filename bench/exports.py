@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.harness import Figure, peak_mb
+from bench.harness import Figure, peak_mb, rounds
 from bench.log import filled
 from journey.database import Database
 
-ROUNDS = 3
 PEER_SHARE = 10
 """PM4Py holds a log in memory, 13 GB and many minutes for a million events: it writes a tenth, and
 rates are compared."""
@@ -65,9 +64,9 @@ def _more(done: dict[str, Any]) -> dict[str, Any]:
 
 def _best(database: Database, form: str, target: Path) -> dict[str, Any]:
     """The quickest of some exports, with the highest peak of all."""
-    rounds = [_export(database, form, target) for _ in range(ROUNDS)]
-    best = min(rounds, key=lambda done: float(done["seconds"]))
-    return {**best, "peak_mb": max(done["peak_mb"] for done in rounds)}
+    exports = [_export(database, form, target) for _ in rounds()]
+    best = min(exports, key=lambda done: float(done["seconds"]))
+    return {**best, "peak_mb": max(done["peak_mb"] for done in exports)}
 
 
 def _export(database: Database, form: str, target: Path) -> dict[str, Any]:

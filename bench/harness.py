@@ -20,9 +20,9 @@ from projections.contradictions.rule import load_rules
 from projections.projection import Meaning
 from projections.silence.policy import load_policies
 
-ROUNDS = 3
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _tenants = count(1)
+_asked_rounds: int | None = None
 
 
 @dataclass
@@ -91,10 +91,21 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def in_turn(*contenders: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
+def ask_for_rounds(count: int) -> None:
+    """So many, whatever is usual."""
+    global _asked_rounds
+    _asked_rounds = count
+
+
+def rounds(usual: int = 3) -> range:
+    """The rounds of a measurement: the usual number, unless another was asked for."""
+    return range(usual if _asked_rounds is None else _asked_rounds)
+
+
+def in_turn(*contenders: Callable[[], float], usual: int = 3) -> list[float]:
     """The best rate of each contender over rounds in which they take turns."""
     best = [0.0] * len(contenders)
-    for _ in range(rounds):
+    for _ in rounds(usual):
         for index, contender in enumerate(contenders):
             best[index] = max(best[index], contender())
     return best

@@ -42,7 +42,7 @@ def run_read(url: str, size: int = 1_000_000, seed: int = 4) -> Iterator[Figure]
             peaks: dict[str, float] = {}
             ours, theirs = in_turn(
                 _child("ours", path, size, peaks), _child("pm4py", path, size, peaks),
-                rounds=_ROUNDS,
+                usual=_ROUNDS,
             )  # fmt: skip
             yield Figure(
                 name, round(ours), "events/s", size, seed, peer, round(theirs),

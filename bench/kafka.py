@@ -28,7 +28,7 @@ import orjson
 import psycopg
 
 from bench.deliveries import CONNECTION_NAME, SECRET, deliveries
-from bench.harness import ROUNDS, Figure, tenant
+from bench.harness import Figure, rounds, tenant
 from bench.webhook import OneInsert, measured
 from consumers import inbox
 from consumers.ats_adapters import ALL_ADAPTERS
@@ -89,7 +89,7 @@ def run_ingest(url: str, size: int = 20_000, seed: int = 1) -> Iterator[Figure]:
     few = told[: max(100, size // PEER_SHARE)]
     ours = peer = polled = 0.0
     with _broker() as bootstrap:
-        for _ in range(ROUNDS):
+        for _ in rounds():
             cluster = _filled(bootstrap, told)
             polled = max(polled, _poll_rate(cluster, size))
             ours = max(ours, _rate(url, cluster, size, [_ours])[0])
@@ -107,7 +107,7 @@ def run_two(url: str, size: int = 20_000, seed: int = 1) -> Iterator[Figure]:
     told = deliveries(size, seed)
     best: dict[int, tuple[float, dict[str, float]]] = {}
     with _broker() as bootstrap:
-        for _ in range(ROUNDS):
+        for _ in rounds():
             for number in (1, 2):
                 found = _rate(url, _filled(bootstrap, told), size, [_ours] * number)
                 best[number] = max(best.get(number, found), found, key=lambda each: each[0])
@@ -297,7 +297,7 @@ def run_receiver(url: str, size: int = 20_000, seed: int = 1) -> Iterator[Figure
     """Deliveries a second with their p99, best of three rounds each, in turn."""
     best: dict[str, dict[str, float]] = {}
     with _broker() as bootstrap:
-        for _ in range(ROUNDS):
+        for _ in rounds():
             for variant, share in (("keeper", 1), ("one_send", 10)):
                 cluster = _filled(bootstrap, [])
                 sent = size // share

@@ -148,7 +148,7 @@ def _projector(database: Database) -> subprocess.Popen[str]:
 
 def run_growth(url: str, size: int = 1_000_000, seed: int = 1) -> Iterator[Figure]:
     """The cost of append and live projection as the log grows; no bar."""
-    more = max(1_000, size // 50)
+    more = size // 50
     with tenant(url) as database:
         events = journeys(size + 3 * more, (size + 3 * more) // 20, seed)
         runner = Runner(database, meaning())

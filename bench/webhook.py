@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
-from bench.harness import ROUNDS, Figure
+from bench.harness import Figure, rounds
 from consumers.ats_adapters import ALL_ADAPTERS
 from consumers.connections import Connection
 from consumers.inbox import Arrival, headers_as_json
@@ -91,7 +91,7 @@ class OneInsert:
 def run(url: str, size: int = 20_000, seed: int = 1) -> Iterator[Figure]:
     """Deliveries a second with their p99, `size` a round, best of three rounds each, in turn."""
     best: dict[str, dict[str, float]] = {}
-    for _ in range(ROUNDS):
+    for _ in rounds():
         for variant in ("group_commit", "one_insert"):
             round_ = _round(variant, url, size, seed)
             if variant not in best or round_["per_second"] > best[variant]["per_second"]:
