@@ -1,7 +1,8 @@
-"""What was recorded from deliveries, and what was said about it afterwards: the past of a repair.
+"""What was recorded, and what was said about it afterwards: the past of a repair.
 
 What was recorded from a delivery is found by one pass over the log, from where the first of it can
-be. What was said about it are corrections and retractions, by hand or by an earlier repair.
+be. What was said about it are corrections and retractions, by hand, by an earlier repair or
+by a log that was imported again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from consumers.comparison import PREFIX, Copy, Correction
 from consumers.inbox import Span
 from journey.database import Connection as DatabaseConnection
-from journey.journey_log import OWN_SOURCE
+from journey.journey_log import OWN_SOURCE, JourneyLog
 from journey.storage import touchpoint_of
 from projections.effective import KEEPERS, standing
 from projections.fact import Fact
@@ -61,17 +63,19 @@ def find_recorded(session: DatabaseConnection, chosen: Span) -> None:
 
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
 # Bytes are searched, not JSON: in text from outside a quote is escaped, so only the field itself
 # looks like this. A copy in another stream names the fact it is a copy of and its own stream.
+def _copied_fact(state: str, stream: str) -> str:
+    named = f"""'"source_event_id":"{PREFIX}({_UUID})/' || {stream} || '"'"""
+    return f"substring(convert_from({state}, 'UTF8') FROM {named})::uuid"
+
+
 _RECORDED = f"""
 INSERT INTO repair_recorded
 SELECT found.touchpoint_id, deliveries.delivery_id,
-       coalesce(
-           substring(
-               convert_from(found.of_another, 'UTF8')
-               FROM '"source_event_id":"{PREFIX}({_UUID})/' || found.originator_id || '"'
-           )::uuid,
-           found.touchpoint_id)
+       coalesce({_copied_fact("found.of_another", "found.originator_id")}, found.touchpoint_id)
 FROM (
     SELECT touchpoint_id, originator_id,
            encode(
@@ -86,6 +90,25 @@ FROM (
 JOIN deliveries ON deliveries.delivery_id::text = found.delivery_id
 WHERE deliveries.connection = %(connection)s AND deliveries.received_at >= %(since)s
 """
+
+
+_COPIES = f"""
+INSERT INTO found_copies SELECT {_copied_fact("state", "originator_id")}, touchpoint_id
+FROM journey_events
+WHERE topic <> ALL(%s) AND position('"source_event_id":"{PREFIX}'::bytea IN state) > 0
+"""
+
+
+def find_copies(session: DatabaseConnection) -> None:
+    """Copies of facts in other streams than their first, into `found_copies`.
+
+    A table of the session: (fact, touchpoint_id), indexed by the fact. One pass over the log.
+    """
+    session.execute("CREATE TEMP TABLE found_copies (fact uuid, touchpoint_id uuid)")
+    session.execute(_COPIES, [_CONCLUDED])
+    session.execute("DELETE FROM found_copies WHERE fact IS NULL")
+    session.execute("CREATE INDEX ON found_copies (fact)")
+    session.execute("ANALYZE found_copies")
 
 
 def _position_before(session: DatabaseConnection, moment: datetime) -> int:
@@ -105,6 +128,33 @@ def _position_before(session: DatabaseConnection, moment: datetime) -> int:
         else:
             high = middle - 1
     return low
+
+
+def read_copies(
+    session: DatabaseConnection, log: JourneyLog, rows: Sequence[tuple[Any, ...]]
+) -> list[Copy]:
+    """Copies of facts with everything said about each since, from rows of the log.
+
+    A row begins with originator_id, originator_version, topic, state, notification_id.
+    """
+    found = [(touchpoint_of(*row[:4]), row[4]) for row in rows]
+    streams = {touchpoint.originator_id for touchpoint, _ in found}
+    amendments = Amendments.read(session, log.members_of_all(session, list(streams)))
+    keys = log.vault.known_keys(session, streams)
+
+    def opened(sealed: Touchpoint) -> Personal | None:
+        key = keys.get(sealed.originator_id)
+        if sealed.personal is None or key is None:
+            return None
+        personal = log.vault.open(key, sealed.originator_id, sealed.personal)
+        return None if personal.is_empty() else personal
+
+    def copy(touchpoint: Touchpoint, position: int) -> Copy:
+        is_readable = touchpoint.personal is None or touchpoint.originator_id in keys
+        made = Copy(touchpoint, position, opened(touchpoint), is_readable)
+        return amendments.taken_into(made, opened)
+
+    return [copy(*each) for each in found]
 
 
 @dataclass(slots=True)
@@ -168,4 +218,4 @@ class Amendments:
         return told.source == OWN_SOURCE and told.source_event_id.startswith(PREFIX)
 
 
-__all__ = ["Amendments", "find_recorded"]
+__all__ = ["find_copies", "find_recorded", "read_copies"]

@@ -12,23 +12,23 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-import msgspec
 import orjson
 import psycopg
 from psycopg.types.json import set_json_loads
 
 from consumers import inbox
+from consumers.amending import append_steps, comparison_of
 from consumers.ats_adapters import ALL_ADAPTERS
 from consumers.ats_adapters.adapter import Adapter, Delivery
 from consumers.comparison import VERBS, Comparison, Copy, Step, Told, Verb
 from consumers.connections import Connection
 from consumers.inbox import Outcome, Span
 from consumers.ingest import BATCH, Reading, outcome_of, read_delivery
-from consumers.recorded import Amendments, find_recorded
+from consumers.recorded import find_recorded, read_copies
 from journey.clock import Clock
 from journey.collector import collector_paused
 from journey.database import Connection as DatabaseConnection
@@ -36,9 +36,6 @@ from journey.database import Database
 from journey.errors import ConfigurationError, DatabaseUnavailable
 from journey.identity import Forest, Resolved
 from journey.journey_log import JourneyLog
-from journey.storage import touchpoint_of
-from schemas.event import Touchpoint
-from schemas.personal import Personal
 from schemas.statement import Statement
 
 EXAMPLES = 3
@@ -281,7 +278,7 @@ class Repair:
         facts = self._recorded(session, batch, told)
         streams = {copy.candidate_id for fact in facts.values() for copy in fact.copies}
         forest = Forest.load(session, streams | set(batch.resolved.candidates))
-        comparison = Comparison(self._clock.now().astimezone(UTC), forest.root, self._digest)
+        comparison = comparison_of(self._log, forest.root)
         steps = list(self._compared(session, batch, told, facts, comparison))
         self._append(session, batch, steps, facts, forest, repaired)
         outcomes = _outcomes(batch, facts, steps, repaired)
@@ -336,9 +333,6 @@ class Repair:
                 batch.first.setdefault(fact, index)
         return batch
 
-    def _digest(self, content: bytes) -> str:
-        return self._log.vault.fingerprint("repair", content.hex()).hex()
-
     # --- what was recorded ------------------------------------------------------------------
 
     def _recorded(
@@ -356,26 +350,14 @@ class Repair:
             [list(told), [reading.delivery.delivery_id for reading in batch.readings]],
             binary=True,
         ).fetchall()
-        found = [(touchpoint_of(*row[:4]), *row[4:]) for row in rows]
-        streams = {each[0].originator_id for each in found}
-        amendments = Amendments.read(session, self._log.members_of_all(session, list(streams)))
-        keys = self._log.vault.known_keys(session, streams)
-
-        def opened(sealed: Touchpoint) -> Personal | None:
-            key = keys.get(sealed.originator_id)
-            if sealed.personal is None or key is None:
-                return None
-            personal = self._log.vault.open(key, sealed.originator_id, sealed.personal)
-            return None if personal.is_empty() else personal
-
         facts: dict[UUID, _Fact] = {}
-        for touchpoint, position, fact_id, is_told, is_told_here in found:
+        for copy, (fact_id, is_told, is_told_here) in zip(
+            read_copies(session, self._log, rows), (row[5:] for row in rows), strict=True
+        ):
             fact = facts.setdefault(fact_id, _Fact())
             if is_told:
                 fact.teller = "redriven" if is_told_here else "other"
-            is_readable = touchpoint.personal is None or touchpoint.originator_id in keys
-            copy = Copy(touchpoint, position, opened(touchpoint), is_readable)
-            fact.copies.append(amendments.taken_into(copy, opened))
+            fact.copies.append(copy)
         return facts
 
     # --- what is appended -------------------------------------------------------------------
@@ -389,31 +371,21 @@ class Repair:
         forest: Forest,
         repaired: Repaired,
     ) -> None:
-        statements: list[Statement] = []
-        resolved = Resolved()
-        for step in steps:
-            if step.statement is not None:
-                statements.append(step.statement)
-                resolved.candidates.append(step.candidate_id)
+        resolved = Resolved(batch.resolved.candidates)
         for index, group in batch.resolved.shared:
-            statement = batch.statements[index]
             # Keys that lead to somebody it was wrongly given to were given to them with it.
-            owner = forest.root(batch.resolved.candidates[index])
-            known = facts.get(statement.touchpoint.touchpoint_id)
+            owner = forest.root(resolved.candidates[index])
+            known = facts.get(batch.statements[index].touchpoint.touchpoint_id)
             told_of = {forest.root(copy.candidate_id) for copy in known.copies} if known else set()
             wrong = told_of - {owner}
             right = [each for each in group if forest.root(each) not in wrong]
             repaired.apart += len(right) < len(group)
             if len(right) > 1:
-                resolved.shared.append((len(statements), right))
-                statements.append(msgspec.structs.replace(statement, personal=None))
-                resolved.candidates.append(batch.resolved.candidates[index])
-        recorded = self._log.record_resolved(statements, resolved, session)
-        repaired.merged += recorded.merged
-        new = {touchpoint.touchpoint_id for touchpoint in recorded.appended}
-        for step in steps:
-            if step.statement is None or step.statement.touchpoint.touchpoint_id in new:
-                repaired.count(step)
+                resolved.shared.append((index, right))
+        counting, merged = append_steps(session, self._log, steps, batch.statements, resolved)
+        repaired.merged += merged
+        for step in counting:
+            repaired.count(step)
 
 
 def _outcomes(
