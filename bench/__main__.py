@@ -1,4 +1,4 @@
-"""`python -m bench [--only NAME] [--size N] [--rounds N]`: a JSON line a figure, beside its peer."""
+"""`python -m bench [--only NAME] [--size N] [--rounds N]`: a JSON line a figure, with its peer."""
 
 from __future__ import annotations
 
