@@ -325,6 +325,22 @@ def _append_only(connection: Connection, now: datetime) -> Iterator[Check]:
         yield Check("append-only", "ok", "the log refuses UPDATE, DELETE and TRUNCATE")
 
 
+def _counted(connection: Connection, now: datetime) -> Iterator[Check]:
+    row = connection.execute(
+        "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'deliveries'::regclass "
+        "AND tgfoid = to_regproc('count_deliveries') AND tgenabled IN ('O', 'A')"
+    ).fetchone()
+    if row != (4,):
+        yield Check(
+            "counts",
+            "wrong",
+            "a trigger that counts deliveries is gone or off, so their counts are not right",
+            "make the triggers as migration 0011 does, then run 0012 again, which corrects them",
+        )
+    else:
+        yield Check("counts", "ok", "deliveries are counted as they come and change")
+
+
 def _gapless(connection: Connection, now: datetime) -> Iterator[Check]:
     row = connection.execute(
         "SELECT (SELECT position FROM log_head), count(*), coalesce(max(notification_id), 0), "
@@ -472,7 +488,7 @@ def _unattached(connection: Connection, now: datetime) -> Iterator[Check]:
 
 
 _Look = Callable[[Connection, datetime], Iterator[Check]]
-_GROUND: tuple[_Look, ...] = (_server, _migrations, _append_only)
+_GROUND: tuple[_Look, ...] = (_server, _migrations, _append_only, _counted)
 _WORK: tuple[_Look, ...] = (_projections, _alerts)
 
 

@@ -83,11 +83,17 @@ def create_app(
         openapi_url=OPENAPI,
     )
     app.receiver = receiver
+
+    def told() -> dict[str, Any]:
+        # First the part that brings the schema up to date, where no other process has yet.
+        others = status() if status else {}
+        return {**inbox_and_log(database), **others}
+
     add_inside_pages(
         app,
         is_well=keeper.is_ready,
         health="Whether a delivery that comes now could be stored.",
-        status=lambda: {**inbox_and_log(database), **(status() if status else {})},
+        status=told,
         metrics=metrics,
     )
     add_error_answers(

@@ -10,15 +10,18 @@ from typing import Any
 
 import psycopg
 import pytest
+from starlette.testclient import TestClient
 
 import journey.database
 from consumers import inbox
 from consumers.ats_adapters.adapter import Delivery
 from consumers.figures import figures
 from consumers.inbox import STATUSES, Arrival, Filters, Outcome, Status, new_delivery_id
+from consumers.webhooks.app import create_app
 from journey.database import Connection, Database, migrate
 from schemas.identifiers import DeliveryId
 from tests.support.builders import T0
+from tests.support.fakes import FrozenClock
 from tests.support.truth import a_chance, one, rows
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -367,3 +370,15 @@ def test_counting_what_is_there_keeps_nobody_waiting(up_to: Callable[[int], Data
         writing.commit()
     assert assert_counted(database) == {**dict.fromkeys(STATUSES, 0), "pending": 8, "recorded": 2}
     assert len(rows(database, "SELECT FROM delivery_counts")) < 10
+
+
+def test_a_receiver_of_the_new_release_tells_its_status_first(
+    up_to: Callable[[int], Database],
+) -> None:
+    """One that leaves it to others to migrate can be asked before any of them is there."""
+    database = up_to(10)
+    app = create_app(
+        database, {}, {}, FrozenClock(), status=lambda: {"migrated": len(migrate(database))}
+    )
+    with TestClient(app) as client:
+        assert client.get("/-/status.json").json()["inbox"]["pending"] == 0
