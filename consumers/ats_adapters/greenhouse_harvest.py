@@ -284,8 +284,17 @@ def _only_application(candidate: Json) -> str | None:
 def _addresses(told: Any) -> set[str | None]:
     """Addresses of a header field in normal form: text, with or without names, or a list of it."""
     fields = told if isinstance(told, list) else [told]
-    found = getaddresses([each for each in fields if isinstance(each, str)])
-    return {normal_email(address) for _, address in found} - {None}
+    found = [_parsed(each) for each in fields if isinstance(each, str)]
+    return {normal_email(address) for pairs in found for _, address in pairs} - {None}
+
+
+def _parsed(field: str) -> list[tuple[str, str]]:
+    """(name, address) pairs. Anybody can write to a candidate, so anything may stand in it."""
+    try:
+        return getaddresses([field])
+    except RecursionError:
+        # Comments may be nested in comments, and the parser follows each of them.
+        return []
 
 
 def _sealed_email(email: Json) -> Personal | None:

@@ -259,6 +259,15 @@ def test_the_candidates_own_addresses_tell_which_way_an_email_went() -> None:
     assert set(sent.personal.text) == {"subject", "body", "from", "to", "cc"}
 
 
+@pytest.mark.parametrize("hostile", ["(" * 5_000, "a:" * 5_000, "[(" * 5_000, "<" * 50_000])
+def test_an_address_field_that_is_nested_without_end_stops_nobody(hostile: str) -> None:
+    """Anybody can write to a candidate; the other fields still tell which way it went."""
+    feed = payload("feed")
+    sent = {**feed["emails"][0], "cc": hostile}
+    said = found("activity_feed", {**feed, "emails": [sent, {**sent, "id": 1, "to": hostile}]})
+    assert kinds(said)[:2] == ["message_sent", "unrecognised_touchpoint"]
+
+
 def test_the_time_is_the_field_and_never_the_text() -> None:
     """The text of an activity names another day than its time."""
     sent, received, *_ = touchpoints(polled("feed"))
