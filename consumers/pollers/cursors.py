@@ -24,7 +24,6 @@ OVERLAP = timedelta(minutes=10)
 MOST_PASSES = 5
 """A list that has not come to rest by then is read anew from the old cursor in the next round."""
 
-_AHEAD = timedelta(days=1)
 # Any fixed number, beside the hash of schema and connection: one process asks at a time.
 LOCK = 0x706F6C
 
@@ -75,10 +74,10 @@ class Cursor:
         """The cursor after a page that showed these objects, some of them new to us.
 
         A change that the system dates into our future does not move the cursor: all that is
-        changed before it would never be asked for.
+        changed before it would never be asked for. By less than the overlap it loses nothing.
         """
         moments = [each.updated_at for each in shown if each.updated_at is not None]
-        newest = _newest(self.newest_at, *(at for at in moments if at <= now + _AHEAD))
+        newest = _newest(self.newest_at, *(at for at in moments if at <= now + OVERLAP))
         missed = sum(self._should_have_been_shown(each) for each in new)
         return replace(
             self,

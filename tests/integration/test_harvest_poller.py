@@ -254,6 +254,21 @@ def test_a_change_dated_into_the_future_does_not_move_the_cursor(
     assert polled.ids("scheduled_interviews") == [1, 2]
 
 
+def test_what_changes_before_a_change_dated_ahead_is_not_missed(
+    polled: Polled, harvest: Harvest
+) -> None:
+    """One clock of the system's is hours ahead, the others are right."""
+    harvest.put("scheduled_interviews", interview(1), interview(2))
+    ahead = NOW + timedelta(hours=20)
+    harvest.lists["scheduled_interviews"][1]["updated_at"] = ahead.isoformat()
+    polled.round()
+    meanwhile = NOW + timedelta(hours=1)
+    harvest.put("scheduled_interviews", interview(3, updated_at=meanwhile.isoformat()))
+    polled.clock.at = NOW + timedelta(hours=2)
+    polled.next_round()
+    assert polled.ids("scheduled_interviews") == [1, 2, 3]
+
+
 def test_the_first_reading_may_begin_on_a_day(make: Make, harvest: Harvest) -> None:
     """`poll_since` keeps a long past out."""
     harvest.put("scheduled_interviews", interview(1), interview(2, updated_at=NOW.isoformat()))
