@@ -217,7 +217,7 @@ def _settled(case: _Case) -> tuple[Statement, ...]:
         return (case.statement(Hired, case.event_id("hired"), case.updated()),)
     if said.is_archived:
         return (_archived(case),)
-    if said.archived_at is not None:
+    if said.is_active and said.archived_at is not None:
         event_id = case.event_id("reopened", stamp(said.archived_at))
         return (case.statement(ApplicationReopened, event_id, case.updated()),)
     return ()

@@ -102,6 +102,11 @@ class Application:
         return self.status == "archived" or (not self.status and self.stage_type == "archived")
 
     @property
+    def is_active(self) -> bool:
+        """Under way; a status that is missing or new to us does not say so."""
+        return self.status == "active"
+
+    @property
     def is_hired(self) -> bool:
         """Hired, as far as Ashby knows."""
         return self.status == "hired" or (not self.status and self.stage_type == "hired")

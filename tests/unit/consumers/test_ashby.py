@@ -247,6 +247,15 @@ def test_another_reason_is_what_the_connection_says_of_it() -> None:
         assert ASHBY.kinds("archived_for_another_reason", archive_reasons=reasons) == [kind]
 
 
+@pytest.mark.parametrize("status", [None, ..., "", "Paused", 7])
+def test_only_an_active_application_was_reopened(status: Any) -> None:
+    """A status that is missing or new to us is no sign that it is under way again."""
+    body = application("reopened", status=status, currentInterviewStage=None)
+    assert "application_reopened" in ASHBY.kinds("reopened")
+    assert "application_reopened" not in ASHBY.kinds(body)
+    assert ASHBY.kinds({**body, "action": "applicationUpdate"}) == []
+
+
 def test_a_rejection_leaves_the_stage_it_came_in() -> None:
     """ "Archived" and "Hired" are no stages anybody waited in."""
     assert ASHBY.only("rejected_by_us").stage is None
