@@ -140,7 +140,13 @@ class Comparison:
     def _here(self, told: Told, copies: Sequence[Copy]) -> Copy | None:
         """The copy in the journey that the fact belongs to: of two, the one that is read."""
         journey_id = self.journey_of(told.candidate_id)
-        there = [copy for copy in copies if self.journey_of(copy.candidate_id) == journey_id]
+        there = [
+            copy
+            for copy in copies
+            if self.journey_of(copy.candidate_id) == journey_id
+            # Some facts have one id whatever kind they are told as: booked, or moved.
+            and copy.touchpoint.KIND == told.statement.touchpoint.KIND
+        ]
         return min(there, key=lambda copy: (bool(copy.retractions), copy.position), default=None)
 
     def _told_again(self, told: Told, copy: Copy) -> Iterator[Step]:

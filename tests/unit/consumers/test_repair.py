@@ -200,6 +200,21 @@ def test_a_fact_that_goes_back_is_restored_where_it_was() -> None:
     ]
 
 
+def test_a_fact_of_another_kind_under_the_same_id_is_said_again() -> None:
+    """Booked and moved share an id: which of them it was may be what is mended, there and back."""
+    moved = tells()
+    booked = moved.statement.touchpoint.model_copy()
+    other = touchpoint_class("withdrew").trusted(dict(booked))
+    was = replace(holds(moved), touchpoint=other.model_copy(update={"candidate_id": CASEY}))
+    retracted, added = found(moved, was)
+    assert verbs([retracted, added]) == ["retracted", "added"]
+    assert said(added).KIND == "rejection_sent"
+    assert said(added).touchpoint_id not in (booked.touchpoint_id, said(retracted).touchpoint_id)
+    was = taken_in(was, retracted)
+    again = Copy(said(added).model_copy(update={"candidate_id": CASEY}), 3)
+    assert verbs(found(moved, was, again)) == ["unchanged"]
+
+
 def test_a_merged_persons_fact_stays_where_it_is() -> None:
     """Both streams are read as one journey."""
     assert verbs(found(tells(ALSO_CASEY), holds(tells(CASEY)))) == ["unchanged"]
