@@ -8,6 +8,7 @@ still leads to the stream it always led to.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -296,7 +297,7 @@ def normal_email(text: str) -> str | None:
     """Lower case, IDNA and Unicode normalised, without the `+tag`; None for nothing.
 
     Text that is no valid address still names somebody in the system it came from, so it is kept
-    as it is, folded.
+    as it is, composed and folded.
     """
     text = text.strip()
     if not text:
@@ -304,7 +305,7 @@ def normal_email(text: str) -> str | None:
     try:
         valid = validate_email(text, check_deliverability=False, allow_smtputf8=True)
     except EmailNotValidError:
-        return text.casefold()
+        return unicodedata.normalize("NFC", text).casefold()
     local = valid.local_part.split("+", 1)[0] or valid.local_part
     return f"{local}@{valid.domain}".casefold()
 

@@ -88,6 +88,10 @@ def test_a_declared_merge(database: Database) -> None:
         ("  ada+jobs@example.com ", "ada@example.com"),
         ("ada@bücher.example", "ada@bücher.example"),
         ("hank.von diablo@example.com", "hank.von diablo@example.com"),
+        ("jose\u0301@example.com", "jos\u00e9@example.com"),
+        ("jose\u0301 de@example.com", "jos\u00e9 de@example.com"),
+        ("ada@bu\u0308cher.example", "ada@b\u00fccher.example"),
+        ("ada@xn--bcher-kva.example", "ada@b\u00fccher.example"),
         ("", None),
     ],
 )
