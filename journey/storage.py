@@ -7,6 +7,7 @@ repeats skipped, versions and positions without gaps, all under one row lock.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -90,9 +91,21 @@ def state_of(touchpoint: Touchpoint) -> bytes:
     """What is stored of a touchpoint: JSON without the stream's key and without default values.
 
     A default is part of a stored version: changing one means a new version, and the schema test
-    says so.
+    says so. U+0000 is written as U+FFFD: no text of PostgreSQL can hold it, so no view could.
     """
-    return touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_defaults=True)
+    state: bytes = touchpoint.__pydantic_serializer__.to_json(touchpoint, exclude_defaults=True)
+    return without_nul(state)
+
+
+# One by one, so that a backslash followed by "u0000" is told from the escape of U+0000.
+_ESCAPES = re.compile(rb"\\(?:u0000|.)")
+
+
+def without_nul(document: bytes) -> bytes:
+    """JSON with U+FFFD for each U+0000 of its texts."""
+    if b"\\u0000" not in document:
+        return document
+    return _ESCAPES.sub(lambda m: b"\\ufffd" if m[0] == b"\\u0000" else m[0], document)
 
 
 def stamped_state(touchpoint: Touchpoint, stamp: bytes, sealed: bytes | None = None) -> bytes:
@@ -298,4 +311,4 @@ def _rows(
     yield b"".join(rows)
 
 
-__all__ = ["Appended", "JourneyRecorder", "NewEvent", "TouchpointMapper", "append"]
+__all__ = ["Appended", "JourneyRecorder", "NewEvent", "TouchpointMapper", "append", "without_nul"]

@@ -7,7 +7,7 @@ A contract test holds it to the registry: every field a fold or rule may name is
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,15 @@ import msgspec
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+def later(moment: datetime, span: timedelta) -> datetime:
+    """So much later; at most the last moment there is, which some sources write for "never"."""
+    try:
+        return moment + span
+    except OverflowError:
+        return _END_OF_TIME
 
 
 class Fact(msgspec.Struct, kw_only=True, gc=False):
@@ -59,4 +68,4 @@ class Fact(msgspec.Struct, kw_only=True, gc=False):
         """The latest moment it may have happened: the end of the day for a day-only fact."""
         if self.occurred_precision == "instant":
             return self.occurred_at
-        return self.occurred_at + (_DAY if self.occurred_precision == "day" else _MINUTE)
+        return later(self.occurred_at, _DAY if self.occurred_precision == "day" else _MINUTE)

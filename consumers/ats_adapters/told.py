@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -16,11 +17,20 @@ from pydantic import ValidationError
 from consumers.ats_adapters.adapter import POLLED, Delivery
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
+from journey.storage import without_nul
 from schemas.ats.lenient import Json
 from schemas.event import Actor, Moment, Touchpoint
 from schemas.identifiers import PersonKey
 from schemas.statement import Statement
 from schemas.touchpoints import RejectionDecided, RejectionSent, UnrecognisedTouchpoint
+
+_PLANNED = frozenset({"starts_at", "ends_at"})
+_PLANNED_AHEAD = timedelta(days=5 * 365)
+# Time zones differ by less, clocks that are set by far less.
+_CLOCKS = timedelta(days=1)
+# Before it are "never" (year 1), empty spreadsheet cells (1900), and seconds since 1970 that are
+# taken for milliseconds.
+_FIRST_ATS = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,27 @@ class Told:
     def touchpoint(
         self, kind: type[Touchpoint], event_id: str, when: Moment, **fields: Any
     ) -> Touchpoint:
-        """A fact under an id made from it. Raises pydantic.ValidationError, as `told` does."""
+        """A fact under an id made from it, at a time that can be.
+
+        When the source says nothing credible, it is unknown, as if it had said nothing: a fact of
+        next year would keep a journey quiet until then, one of year 1 be the oldest silence of
+        all. Raises pydantic.ValidationError, as `told` does.
+        """
+        for name in _PLANNED & fields.keys():
+            if fields[name] is not None and not self._is_credible(fields[name], _PLANNED_AHEAD):
+                fields[name] = None
         return kind.told(
             source=self.source,
             source_event_id=event_id,
-            moment=when,
+            moment=when if self._is_credible(when.at, _CLOCKS) else self.received(),
             delivery_id=self.delivery.delivery_id,
             late=POLLED in self.delivery.headers,
             **fields,
         )
+
+    def _is_credible(self, at: datetime, ahead: timedelta) -> bool:
+        # The difference, since a sum may be past the end of time.
+        return at >= _FIRST_ATS and at - self.delivery.received_at <= ahead
 
     def unrecognised(
         self, event_id: str, when: Moment, label: str | None = None, **fields: Any
@@ -108,9 +130,9 @@ class Told:
 
 
 def json_body(body: bytes) -> Any:
-    """A body as JSON. Raises Untranslatable."""
+    """A body as JSON, its texts as the log holds them. Raises Untranslatable."""
     try:
-        return orjson.loads(body)
+        return orjson.loads(without_nul(body))
     except orjson.JSONDecodeError:
         raise Untranslatable("the body is not JSON") from None
 

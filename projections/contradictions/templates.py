@@ -21,7 +21,7 @@ application where it excuses.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -123,17 +123,6 @@ def steps_of(rule: Rule, calendar: Calendar) -> dict[str, list[Step]]:
 
 
 # --- reading a fact -------------------------------------------------------------------------
-
-_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-
-
-def _certainly_by(fact: Fact) -> datetime:
-    if fact.occurred_precision == "instant":
-        return fact.occurred_at
-    try:
-        return fact.certainly_by
-    except OverflowError:  # a source's "never": the last day there is
-        return _END_OF_TIME
 
 
 def _evidence(fact: Fact, says: dict[str, datetime] | None = None) -> Evidence:
@@ -238,7 +227,7 @@ def _loose(
     after_anchor: bool = False,
     finding_key: str | None = None,
 ) -> Loose:
-    by = _certainly_by(fact)
+    by = fact.certainly_by
     return Loose(fact.touchpoint_id, by, bucket, fact.source, match, after_anchor, finding_key)
 
 
@@ -291,7 +280,7 @@ class _NotSuccession(_Monitor):
         bucket = (fact.application_id or "") if self.by_application else ""
         certainly_by = fact.occurred_at
         if fact.occurred_precision != "instant":
-            certainly_by = _certainly_by(fact)
+            certainly_by = fact.certainly_by
         if state.loose:
             for one in _still_loose(state, self.rule, fact.occurred_at):
                 if (
@@ -461,7 +450,7 @@ class _Response(_Monitor):
         entered after its end is a record of it and promises nothing.
         """
         if not self.anchors:
-            return _certainly_by(fact), None
+            return fact.certainly_by, None
         for name in self.anchors:
             anchor: datetime | None = getattr(fact, name)
             if anchor is not None:
@@ -498,7 +487,7 @@ class _Response(_Monitor):
     def on_by_after_anchor(self, state: ContradictionState, fact: Fact, _: Silences) -> None:
         """Discharge what this fact answers, as far as its anchor may have passed."""
         if self.rule in state.owed:
-            self.discharge_all(state, fact, _certainly_by(fact))
+            self.discharge_all(state, fact, fact.certainly_by)
         if fact.occurred_precision != "instant":
             self.loosen(state, fact, after_anchor=True)
 

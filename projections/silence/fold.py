@@ -13,17 +13,20 @@ from uuid import UUID
 
 import msgspec
 
-from projections.fact import Fact
+from projections.fact import Fact, later
 from projections.silence.rows import SilenceRow
 from schemas.registry import TRAITS
 
 INTERVIEW_GRACE = timedelta(hours=24)
 """How long after a booked interview's end it stays nobody's turn."""
+INTERVIEW_UNTOLD = timedelta(days=14)
+"""The same, from the booking on, for an interview of which nobody told when it is to be."""
 
 # What a kind does to a silence, worked out once: (ends it, turn, lifecycle).
 _EFFECTS: dict[str, tuple[bool, str, str]] = {
     kind: (traits.answers, traits.turn, traits.lifecycle) for kind, traits in TRAITS.items()
 }
+_BOOKINGS = frozenset({"interview_scheduled", "interview_moved"})
 _BOOKING_OVER = frozenset({"interview_held", "interview_cancelled", "interview_missed_by_employer"})
 _NO_EFFECT = frozenset(
     kind for kind, effect in _EFFECTS.items() if effect == (False, "unchanged", "none")
@@ -43,6 +46,7 @@ class Waiting(msgspec.Struct, omit_defaults=True, gc=False):
     began_by: str = ""
     began_kind: str = ""
     booked_until: datetime | None = None
+    booked_untold: bool = False
     booked_by: str = ""
     booked_kind: str = ""
     heard_at: datetime | None = None
@@ -114,8 +118,8 @@ def _step(
             _heard(state, candidate_id, application_id, waiting, fact, at)
     elif turn == "employer":
         _owe(state, candidate_id, application_id, waiting, fact, at, answers)
-    elif turn == "nobody" and (ends_at := fact.ends_at or fact.starts_at) is not None:
-        _book(state, candidate_id, application_id, waiting, fact, ends_at + INTERVIEW_GRACE)
+    elif fact.kind in _BOOKINGS:
+        _book(state, candidate_id, application_id, waiting, fact, at)
     else:
         _end(state, candidate_id, application_id, waiting, fact)
     if fact.kind == "interview_held":
@@ -149,13 +153,23 @@ def _book(
     application_id: str,
     waiting: Waiting,
     fact: Fact,
-    owed_from: datetime,
+    at: datetime,
 ) -> None:
-    """Nobody's turn until `owed_from`; of two bookings the later end counts, unless it moved."""
+    """Nobody's turn until it is over; of two bookings the later end counts, unless it moved.
+
+    A wait without end would hide every silence that follows, so one whose time nobody told is
+    waited for `INTERVIEW_UNTOLD`, unless its time is told elsewhere.
+    """
+    ends_at = fact.ends_at or fact.starts_at
+    untold = ends_at is None
+    owed_from = later(at, INTERVIEW_UNTOLD) if ends_at is None else later(ends_at, INTERVIEW_GRACE)
     booked = waiting.booked_until
-    moved = fact.kind == "interview_moved"
-    if moved or booked is None or booked < owed_from or booked <= fact.occurred_at:
-        waiting.booked_until = owed_from
+    stands = booked is not None and booked > fact.occurred_at and fact.kind != "interview_moved"
+    counts_more = untold < waiting.booked_untold or (
+        untold == waiting.booked_untold and booked is not None and booked < owed_from
+    )
+    if not stands or counts_more:
+        waiting.booked_until, waiting.booked_untold = owed_from, untold
         waiting.booked_by = fact.touchpoint_id
         waiting.booked_kind = fact.kind
     _end(state, candidate_id, application_id, waiting, fact)

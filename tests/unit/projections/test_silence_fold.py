@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
 
@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from projections.effective import effective
 from projections.fact import Fact
-from projections.silence.fold import INTERVIEW_GRACE, SilenceState, apply, open_since
+from projections.silence.fold import (
+    INTERVIEW_GRACE,
+    INTERVIEW_UNTOLD,
+    SilenceState,
+    apply,
+    open_since,
+)
 from schemas.registry import TRAITS
 from tests.support.builders import T0, days, fact
 
@@ -102,6 +108,30 @@ def test_a_booked_interview_is_nobodys_turn_until_its_end_and_a_grace() -> None:
         (T0, days(1)),
         (ends + INTERVIEW_GRACE, None),
     ]
+
+
+def test_a_booking_whose_time_nobody_told_is_not_waited_for_without_end() -> None:
+    """Lever and many logs tell that an interview was booked, and never for when."""
+    booked = fact("interview_scheduled", days(1))
+    assert spans(fact("application_submitted", T0), booked) == [
+        (T0, days(1)),
+        (days(1) + INTERVIEW_UNTOLD, None),
+    ]
+    # A calendar that knows the time says more, whichever of them was first.
+    known = fact("interview_scheduled", days(1), ends_at=days(9))
+    for order in ((booked, known), (known, booked), (known, booked, booked)):
+        assert spans(*order) == [(days(9) + INTERVIEW_GRACE, None)]
+    assert spans(known, fact("interview_moved", days(2))) == [(days(2) + INTERVIEW_UNTOLD, None)]
+
+
+def test_a_booking_or_a_day_at_the_end_of_time_is_taken_as_that() -> None:
+    """Sources write "never" as the last day there is, and nothing is later than that."""
+    end = datetime.max.replace(tzinfo=UTC)
+    last_day = end.replace(hour=0, minute=0, second=0, microsecond=0)
+    applied = fact("application_submitted", T0)
+    assert spans(applied, fact("interview_scheduled", days(1), ends_at=last_day))[-1] == (end, None)
+    answered = fact("message_received", last_day, occurred_precision="day")
+    assert spans(answered) == [(end, None)]
 
 
 def test_an_interview_passes_the_turn_at_its_end() -> None:
