@@ -25,6 +25,7 @@ from tests.support.builders import T0
 from tests.support.fakes import FrozenClock
 from tests.support.installations import Run, environment_for, settings_for
 from tests.support.kafka_broker import Broker, NoBroker, broker, without
+from tests.support.processes import PATIENCE_SECONDS
 
 _tenants = count(1)
 
@@ -136,9 +137,9 @@ def cluster(kafka: Broker) -> Iterator[Cluster]:
     """
     prefix = f"t{os.getpid()}-{next(_tenants)}"
     made = Cluster(tuple(kafka.bootstrap.split(",")), prefix=prefix, partitions=3)
-    topics.init(made)
+    topics.init(made, patience_seconds=PATIENCE_SECONDS)
     yield made
     # A test may have left it stopped.
     kafka.start()
-    with made.admin() as admin:
+    with made.admin(patience_seconds=PATIENCE_SECONDS) as admin:
         admin.delete_topics([name for name in admin.list_topics() if name.startswith(f"{prefix}.")])

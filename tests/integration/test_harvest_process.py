@@ -85,7 +85,7 @@ def test_poll_ends_while_it_waits(harvest: Harvest, started: Processes) -> None:
     harvest.answers = [(429, {"Retry-After": "600"})]
     poll = started.run("poll")
     poll.says("poll waits")
-    assert poll.end(seconds=5) == 0
+    assert poll.end() == 0
 
 
 def test_poll_without_a_key_waits_for_its_end(started: Processes) -> None:
@@ -130,14 +130,14 @@ def test_killed_at_any_moment_page_and_cursor_agree(
 
         harvest.before = count
         process = started.start("run", "poll")
-        until(lambda now=now: now.is_set() or finished(database), "requests enough", 60)
+        until(lambda now=now: now.is_set() or finished(database), "requests enough")
         threading.Event().wait(chance.random() * 0.03)
         process.kill()
         process.awaited = True
         assert_kept_once(database)
     harvest.before = None
     last = started.run("poll")
-    until(lambda: started.live() and finished(database), "a whole round", 60)
+    until(lambda: started.live() and finished(database), "a whole round")
     assert last.end() == 0
     assert assert_kept_once(database) == {
         "scheduled_interviews": 23, "candidates": 11, "activity_feed": 11,

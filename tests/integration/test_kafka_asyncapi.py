@@ -27,6 +27,7 @@ from tests.support.every_kind import record_everything
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import CONNECTION, delivery, payload
 from tests.support.kafka_deliveries import all_handled, on_topic, running, send
+from tests.support.processes import PATIENCE_SECONDS
 from tests.support.published import everything_in, published
 
 DOCUMENT = yaml.safe_load(asyncapi.document())
@@ -71,7 +72,7 @@ def publish(database: Database, cluster: Cluster, feed: Feed) -> None:
         published(database, cluster, feed=feed)
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
 
 
 def test_every_kind_of_touchpoint(database: Database, cluster: Cluster) -> None:

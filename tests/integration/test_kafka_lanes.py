@@ -15,7 +15,7 @@ from journey.database import Database
 from tests.support.builders import a_log
 from tests.support.kafka_broker import Broker
 from tests.support.lanes import InHand, a_runner, assert_as_rebuilt, head, positions, running, tell
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_SECONDS, until
 from tests.support.truth import a_chance
 
 LANES = 6
@@ -42,7 +42,7 @@ def share(*members: KafkaProject) -> None:
         mine = [list(each.mine(LANES)) for each in members]
         return all(mine) and sorted(lane for some in mine for lane in some) == [*range(LANES)]
 
-    until(shared, f"{len(members)} share the lanes", 60)
+    until(shared, f"{len(members)} share the lanes")
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def talking(database: Database) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
 
 
 def test_members_join_and_leave_while_touchpoints_flow(
@@ -82,8 +82,8 @@ def test_members_join_and_leave_while_touchpoints_flow(
         share(three)
         again = second.enter_context(member(database, cluster, in_hand, "four"))
         share(three, again)
+        until(lambda: max(len(names) for names in in_hand.folded.values()) > 1, "a lane moved")
     assert in_hand.doubled == set()
-    assert max(len(names) for names in in_hand.folded.values()) > 1
     with a_runner(database, lanes=LANES) as runner:
         runner.catch_up()
     assert_as_rebuilt(database)

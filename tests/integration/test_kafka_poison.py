@@ -31,7 +31,7 @@ from tests.support.kafka_deliveries import (
     send,
     unhandled,
 )
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_SECONDS, until
 
 NULL = b"(null)"
 Headers = list[tuple[str, bytes]]
@@ -80,7 +80,7 @@ def put(
         TopicPartition(topic, 0), timestamp_ms, key, value, headers
     )
     producer._sender.wakeup()
-    future.get(30)
+    future.get(PATIENCE_SECONDS)
 
 
 def our_headers(**change: bytes) -> Headers:

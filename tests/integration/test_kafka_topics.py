@@ -35,6 +35,7 @@ from journey.database import Database
 from schemas.identifiers import DeliveryId
 from tests.support.installations import environment_for
 from tests.support.kafka_broker import Broker, kafka_environment
+from tests.support.processes import PATIENCE_SECONDS
 
 CHECKS = ("kafka", "kafka broker", "kafka topics")
 NAMES = ["deliveries", "touchpoints", "alerts", "dead-letters"]
@@ -232,7 +233,7 @@ def a_delivery(body: bytes) -> Delivery:
 def sent(cluster: Cluster, topic: topics.Topic, record: Record) -> None:
     producer = cluster.producer()
     try:
-        producer.send(cluster.topic(topic.name), **record._asdict()).get(30)
+        producer.send(cluster.topic(topic.name), **record._asdict()).get(PATIENCE_SECONDS)
     finally:
         producer.close()
 
@@ -242,7 +243,7 @@ def records(cluster: Cluster, topic: topics.Topic, count: int) -> Iterator[Any]:
     consumer = cluster.consumer(None)
     consumer.subscribe([cluster.topic(topic.name)])
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while count:
             assert time.monotonic() < deadline, f"{count} records are missing"
             for batch in consumer.poll(timeout_ms=500).values():
@@ -315,7 +316,7 @@ class _Listening(ConsumerRebalanceListener):
 
 def shared(consumers: list[KafkaConsumer], partitions: int) -> None:
     """Wait until these consumers have all partitions between them, and each has one."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         for consumer in consumers:
             consumer.poll(timeout_ms=100)
@@ -334,7 +335,7 @@ def test_a_broker_comes_back_where_it_was(kafka: Broker, cluster: Cluster) -> No
     sent(cluster, topics.DELIVERIES, delivery_record(a_delivery(b"1")))
     kafka.stop()
     with pytest.raises(KafkaUnavailable, match=r"cannot be reached \(111 ECONNREFUSED\)"):
-        topics.standings(cluster, patience_seconds=1)
+        topics.standings(cluster, patience_seconds=5)
     kafka.start()
     sent(cluster, topics.DELIVERIES, delivery_record(a_delivery(b"2")))
     kafka.kill()

@@ -32,7 +32,7 @@ from tests.support.lanes import (
     running,
     tell,
 )
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_SECONDS, until
 from tests.support.truth import LONG_AGO, a_chance, one, rows, views
 
 
@@ -88,7 +88,7 @@ class Stalling(Runner):
 
     def _write(self, connection, changes) -> None:
         self.is_in_step.set()
-        assert self.may_go_on.wait(30)
+        assert self.may_go_on.wait(PATIENCE_SECONDS)
         super()._write(connection, changes)
 
 
@@ -104,11 +104,11 @@ def stalled(runner: Stalling) -> Iterator[threading.Thread]:
     thread = threading.Thread(target=step)
     thread.start()
     try:
-        assert runner.is_in_step.wait(30)
+        assert runner.is_in_step.wait(PATIENCE_SECONDS)
         yield thread
     finally:
         runner.may_go_on.set()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
 
 
 def test_the_server_tells_lanes_as_we_do(database: Database) -> None:
@@ -241,7 +241,7 @@ def test_who_was_given_up_for_dead_writes_nothing_more(database: Database) -> No
         other.catch_up()
         done = views(database)
         zombie.may_go_on.set()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
         assert views(database) == done
     zombie.database.close()
     assert_as_rebuilt(database)

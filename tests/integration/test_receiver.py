@@ -32,6 +32,7 @@ from journey.database import Database
 from journey.errors import ConfigurationError, DatabaseUnavailable
 from tests.support.doors import SECRET, BrokenAdapter, ListKeeper, SignedAdapter, signed
 from tests.support.fakes import FrozenClock
+from tests.support.processes import PATIENCE_SECONDS
 
 ADAPTERS = {"signed": SignedAdapter(), "broken": BrokenAdapter()}
 CONNECTIONS = {
@@ -82,11 +83,11 @@ def serving(database: Database, **options: Any) -> Iterator[int]:
     thread = threading.Thread(target=server.run, kwargs={"ready": announce})
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(PATIENCE_SECONDS)
         yield opened[0]
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 
@@ -457,7 +458,11 @@ def test_the_same_delivery_fifty_times_is_accepted_fifty_times(database: Databas
         url = f"http://127.0.0.1:{port}/webhooks/ats"
         answers = list(
             threads.map(
-                lambda _: httpx.post(url, content=EVENT, headers=signed(EVENT)).status_code,
+                lambda _: (
+                    httpx.post(
+                        url, content=EVENT, headers=signed(EVENT), timeout=PATIENCE_SECONDS
+                    ).status_code
+                ),
                 range(50),
             )
         )
@@ -471,7 +476,7 @@ def test_the_same_delivery_fifty_times_is_accepted_fifty_times(database: Databas
 
 def _raw(port: int, head: str, piece: bytes = b"", pieces: int = 0) -> tuple[bytes, int]:
     """Send head and up to `pieces` pieces, until the server answers; (answer, pieces sent)."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as sender:
         sender.sendall(head.replace("\n", "\r\n").encode())
         sent = 0
         try:
@@ -496,7 +501,10 @@ def test_an_endless_body_is_cut_off(database: Database) -> None:
         chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
         _, sent = _raw(port, head, chunk, 2000)
         assert sent < 2000
-        assert httpx.get(f"http://127.0.0.1:{port}/-/health").status_code == 200
+        assert (
+            httpx.get(f"http://127.0.0.1:{port}/-/health", timeout=PATIENCE_SECONDS).status_code
+            == 200
+        )
 
 
 def test_a_declared_length_is_believed(database: Database) -> None:
@@ -519,7 +527,7 @@ def test_a_body_in_pieces_is_put_together(database: Database) -> None:
     )
     with (
         serving(database) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=20) as sender,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as sender,
     ):
         sender.sendall(head.replace("\n", "\r\n").encode() + EVENT[:10])
         sender.sendall(EVENT[10:])
@@ -665,7 +673,7 @@ def test_a_dead_delivery_can_be_redriven(database: Database) -> None:
         ear.execute(f"LISTEN {inbox.CHANNEL}")
         with database.transaction() as connection:
             assert inbox.redrive(connection) == 1
-        assert next(ear.notifies(timeout=10, stop_after=1)).channel == inbox.CHANNEL
+        assert next(ear.notifies(timeout=PATIENCE_SECONDS, stop_after=1)).channel == inbox.CHANNEL
     with database.transaction() as connection:
         [summary] = inbox.listing(connection, Filters(status="pending"))
         [other] = inbox.listing(connection, Filters(status="recorded"))
@@ -695,4 +703,4 @@ def test_a_kept_delivery_wakes_ingest(database: Database) -> None:
         ear.execute(f"LISTEN {inbox.CHANNEL}")
         with database.transaction() as connection:
             inbox.keep(connection, [_arrival(FrozenClock()).delivery])
-        assert list(ear.notifies(timeout=10, stop_after=1))
+        assert list(ear.notifies(timeout=PATIENCE_SECONDS, stop_after=1))

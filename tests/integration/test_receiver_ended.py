@@ -21,6 +21,7 @@ from consumers.webhooks.server import serve_receiver
 from journey.clock import SystemClock
 from journey.database import Database
 from tests.support.doors import SECRET, SignedAdapter, signed
+from tests.support.processes import PATIENCE_SECONDS
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -38,7 +39,7 @@ def _start(database: Database) -> tuple[Any, Pipe, int]:
     mine, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(theirs, database.url, database.schema))
     process.start()
-    assert mine.poll(30)
+    assert mine.poll(PATIENCE_SECONDS)
     return process, mine, mine.recv()
 
 
@@ -58,7 +59,9 @@ async def _send_until_it_ends(port: int, accepted: set[str], enough: threading.E
         with contextlib.suppress(httpx.HTTPError):
             await send(client, sender)
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS
+    ) as client:
         await asyncio.gather(*(send_safely(client, sender) for sender in range(16)))
 
 
@@ -72,13 +75,13 @@ def _end_while_sending(database: Database, number: int, pause_seconds: float) ->
     )
     senders.start()
     try:
-        assert enough.wait(30)
+        assert enough.wait(PATIENCE_SECONDS)
         # At a random moment of the stream, which is what the test is about.
         time.sleep(pause_seconds)
     finally:
         os.kill(process.pid, number)
-        process.join(30)
-        senders.join(30)
+        process.join(PATIENCE_SECONDS)
+        senders.join(PATIENCE_SECONDS)
     with database.connect() as connection:
         kept = {
             str(row[0])
@@ -97,6 +100,6 @@ def test_told_to_end_it_answers_what_it_has_and_writes_what_waits(
 ) -> None:
     """It ends in order, with code 0, and every accepted delivery is kept."""
     process, pipe = _end_while_sending(database, number, 0.1)
-    assert pipe.poll(5)
+    assert pipe.poll(PATIENCE_SECONDS)
     assert pipe.recv() == "ended in order"
     assert process.exitcode == 0

@@ -21,8 +21,9 @@ from consumers.webhooks.signatures import GREENHOUSE
 from journey.database import Database
 from tests.support.greenhouse import PAYLOADS
 from tests.support.installations import environment_for
+from tests.support.processes import PATIENCE_SECONDS
 
-SECONDS = 30.0
+SECONDS = PATIENCE_SECONDS
 PROGRAM = "from consumers.cli import main; main()"
 
 
@@ -81,11 +82,14 @@ def test_serve_takes_a_webhook_to_an_alert_line(database: Database, tmp_path: Pa
             f"http://127.0.0.1:{listening['port']}/webhooks/greenhouse",
             content=body,
             headers={"content-type": "application/json", **GREENHOUSE.sign(body, "s3cret")},
+            timeout=SECONDS,
         )
         assert answer.status_code == 200
         out = tmp_path / "out"
         wait_for(lambda: b"ALERT [" in out.read_bytes(), "an alert on standard output")
-        status = httpx.get(f"http://127.0.0.1:{listening['port']}/-/status.json").json()
+        status = httpx.get(
+            f"http://127.0.0.1:{listening['port']}/-/status.json", timeout=SECONDS
+        ).json()
         assert status["projections"] == {"position": 1, "lag_touchpoints": 0}
         assert end(process, signal.SIGTERM) == 0
         assert lines(log)[-1]["event"] == "stopped"
@@ -117,6 +121,7 @@ def test_a_process_that_breaks_takes_the_others_with_it(database: Database, tmp_
             f"http://127.0.0.1:{listening['port']}/webhooks/greenhouse",
             content=body,
             headers={"content-type": "application/json", **GREENHOUSE.sign(body, "s3cret")},
+            timeout=SECONDS,
         )
         assert process.wait(SECONDS) == 1
         stopped = event(log, "a process stopped on an error")()

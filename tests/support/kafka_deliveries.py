@@ -14,7 +14,7 @@ from consumers.ats_adapters.adapter import Delivery
 from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.ingest import KafkaIngest
 from consumers.kafka_stream.messages import DeadLetter, Record, dead_letter_of, delivery_record
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_SECONDS, until
 
 
 class NoUtf8(str):
@@ -26,13 +26,13 @@ class NoUtf8(str):
 
 def send(cluster: Cluster, deliveries: Iterable[Delivery | Record], *, keyed: bool = True) -> None:
     """Put deliveries, or records of any kind, on `journey.deliveries`, each under its own key."""
-    with cluster.producer() as producer:
+    with cluster.producer(patience_seconds=PATIENCE_SECONDS) as producer:
         sent = [
             producer.send(cluster.topic("deliveries"), **_record(one, keyed)._asdict())
             for one in deliveries
         ]
         for each in sent:
-            each.get(30)
+            each.get(PATIENCE_SECONDS)
 
 
 def _record(one: Delivery | Record, keyed: bool) -> Record:
@@ -66,13 +66,15 @@ def running(
     finally:
         stop.set()
         for thread in threads:
-            thread.join(40)
+            thread.join(PATIENCE_SECONDS)
         assert not any(thread.is_alive() for thread in threads)
     if ended and not failing:
         raise ended[0]
 
 
-def ends(ended: Callable[[], list[BaseException]], seconds: float = 30.0) -> BaseException:
+def ends(
+    ended: Callable[[], list[BaseException]], seconds: float = PATIENCE_SECONDS
+) -> BaseException:
     """Wait until one ended by itself, and return what with."""
     until(ended, "it stops by itself", seconds)
     return ended()[0]
@@ -104,7 +106,9 @@ def unhandled(cluster: Cluster, topic: str = "deliveries") -> int:
         return look()
 
 
-def all_handled(cluster: Cluster, topic: str = "deliveries", seconds: float = 40.0) -> None:
+def all_handled(
+    cluster: Cluster, topic: str = "deliveries", seconds: float = PATIENCE_SECONDS
+) -> None:
     """Wait until the offsets of every record are committed."""
     with _looking(cluster, topic) as look:
         deadline = time.monotonic() + seconds

@@ -16,6 +16,7 @@ from projections.runner import Runner
 from schemas.identifiers import PersonKey
 from schemas.statement import Statement
 from tests.support.builders import hours, statement, the_meaning
+from tests.support.processes import PATIENCE_SECONDS
 from tests.support.truth import LONG_AGO, one, views
 
 MEANING = the_meaning()
@@ -127,7 +128,8 @@ def running(process) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive(), "it does not stop"
     assert not failed, failed
 
 

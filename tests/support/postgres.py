@@ -52,10 +52,10 @@ class Postgres:
 
         pgexec(
             "pg_ctl",
-            ("-w", "-t", "60", "-D", str(self._server.pgdata), *arguments),
+            ("-w", "-t", "120", "-D", str(self._server.pgdata), *arguments),
             bin_path=self._server.bin_path,
             user=self._server.system_user,
-            timeout=90,
+            timeout=150,
         )
 
 

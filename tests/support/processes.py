@@ -26,11 +26,14 @@ from tests.support.installations import environment_for
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "from consumers.cli import main; main()"
+PATIENCE_SECONDS = 120.0
+"""How long a test waits for what has to happen. No promise: a machine that is shared may be many
+times slower than ours, or stand still for a while."""
 _LOOK_SECONDS = 0.02
 _RETRY_SECONDS = 0.1
 
 
-def until(holds: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
+def until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait for something true and return it; fails, saying `what`, when it takes too long."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
@@ -79,7 +82,7 @@ class Process:
         """How often it said this."""
         return sum(line["event"] == event for line in self.log)
 
-    def says(self, event: str, times: int = 1, seconds: float = 30.0) -> dict[str, Any]:
+    def says(self, event: str, times: int = 1, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait until it has said this so many times; returns the line."""
 
         def heard() -> dict[str, Any] | None:
@@ -92,7 +95,7 @@ class Process:
         line: dict[str, Any] = until(heard, f"{self} says {event!r} {times} times", seconds)
         return line
 
-    def end(self, number: int = signal.SIGTERM, seconds: float = 30.0) -> int:
+    def end(self, number: int = signal.SIGTERM, seconds: float = PATIENCE_SECONDS) -> int:
         """Send a signal and wait; returns the exit code."""
         if not self.ended:
             self._process.send_signal(number)
@@ -102,7 +105,7 @@ class Process:
         """SIGKILL: no handler, no clean-up."""
         assert self.end(signal.SIGKILL) == -signal.SIGKILL, f"{self} ended by itself: {self.tail}"
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait until it ends by itself; returns the exit code."""
         self.awaited = True
         return self._process.wait(seconds)
@@ -219,7 +222,7 @@ class Sender:
         self._told_where.set()
         self.stop(10)
 
-    def stop(self, seconds: float = 60.0) -> None:
+    def stop(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Begin no more; returns when those begun have their success code."""
         self._stop.set()
         for thread in self._threads:
@@ -235,14 +238,14 @@ class Sender:
         """Whether every delivery there was got its success code."""
         return not any(thread.is_alive() for thread in self._threads)
 
-    def has_sent(self, more: int, seconds: float = 30.0) -> None:
+    def has_sent(self, more: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until so many more were accepted."""
         enough = len(self.accepted) + more
         until(lambda: len(self.accepted) >= enough or self.done(), f"{more} more accepted", seconds)
 
     def _send(self) -> None:
         self._told_where.wait()
-        with httpx.Client(timeout=20, trust_env=False) as client:
+        with httpx.Client(timeout=60, trust_env=False) as client:
             while not self._stop.is_set():
                 with self._lock:
                     delivery = next(self._deliveries, None)
@@ -275,4 +278,4 @@ class Sender:
         return answer.status_code == 200
 
 
-__all__ = ["Process", "Processes", "Sender", "processes", "until"]
+__all__ = ["PATIENCE_SECONDS", "Process", "Processes", "Sender", "processes", "until"]

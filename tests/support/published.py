@@ -11,7 +11,7 @@ from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.messages import position_of
 from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Feed
 from journey.database import Database
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_SECONDS, until
 from tests.support.truth import one, rows
 
 _POLL_MS = 200
@@ -59,7 +59,10 @@ def by_position(records: list[Any]) -> dict[int, Any]:
 
 
 def published(
-    database: Database, cluster: Cluster, seconds: float = 60.0, feed: Feed = TOUCHPOINTS_FEED
+    database: Database,
+    cluster: Cluster,
+    seconds: float = PATIENCE_SECONDS,
+    feed: Feed = TOUCHPOINTS_FEED,
 ) -> None:
     """Wait until a log is published to its end."""
     until(
@@ -75,7 +78,7 @@ def published(
 
 
 def assert_published_topic_equals_log(
-    database: Database, cluster: Cluster, *, seconds: float = 60.0
+    database: Database, cluster: Cluster, *, seconds: float = PATIENCE_SECONDS
 ) -> int:
     """Wait until all is published, then read it: every touchpoint, in order, nothing personal.
 
@@ -100,7 +103,7 @@ def assert_published_topic_equals_log(
 
 
 def assert_published_alerts_equal_log(
-    database: Database, cluster: Cluster, *, seconds: float = 60.0
+    database: Database, cluster: Cluster, *, seconds: float = PATIENCE_SECONDS
 ) -> int:
     """The same of `journey.alerts`: all that happened to each alert, keyed by its candidate."""
     published(database, cluster, seconds, ALERTS_FEED)

@@ -18,7 +18,7 @@ from journey.clock import SystemClock
 from journey.database import Database
 from projections.rebuild import TABLES, rebuild
 from tests.support.builders import the_meaning
-from tests.support.processes import Processes, until
+from tests.support.processes import PATIENCE_SECONDS, Processes, until
 
 CONNECTION = Connection(name=CONNECTION_NAME, source="greenhouse", secrets=(SECRET,))
 LONG_AGO = datetime(1990, 1, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ def one(database: Database, query: str, *parameters: Any) -> Any:
     return rows(database, query, *parameters)[0][0]
 
 
-def caught_up(database: Database, by: Processes, seconds: float = 60.0) -> None:
+def caught_up(database: Database, by: Processes, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until nothing is pending and the views have read the whole log."""
     until(
         lambda: (
@@ -121,7 +121,7 @@ def assert_views_are_what_a_rebuild_makes(database: Database) -> None:
     assert live["applications"]
 
 
-def alerted(database: Database, by: Processes, seconds: float = 60.0) -> None:
+def alerted(database: Database, by: Processes, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until the sweeper has nothing due, nothing to check, and every message is sent."""
     until(
         lambda: (

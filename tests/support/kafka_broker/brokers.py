@@ -24,8 +24,8 @@ import pytest
 
 from tests.support.kafka_broker.artifacts import jars
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+_START_SECONDS = 180.0
+_STOP_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN")
 
@@ -356,9 +356,12 @@ def free_ports(count: int) -> list[int]:
     connection could take its port, or a client that tries again and again connect to itself.
     """
     found: list[int] = []
-    # Not the seeded generator: two workers with one seed would take the same ports.
-    ports = random.SystemRandom().sample(range(20_000, 32_000), 1_000)
-    for port in ports:
+    # Each worker has ports of its own: nobody else takes one before it is listened on, or while its
+    # broker is stopped. Not the seeded generator: two runs with one seed would take the same.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = max(worker + 1, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    own = range(20_000 + worker, 32_000, workers)
+    for port in random.SystemRandom().sample(own, len(own)):
         with socket.socket() as tried:
             try:
                 tried.bind(("127.0.0.1", port))
