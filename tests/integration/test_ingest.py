@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +27,7 @@ from journey.vault import Vault
 from schemas.identifiers import PersonKey
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import CONNECTION, changed, delivery, payload
+from tests.support.processes import PATIENCE_SECONDS, until
 
 MAPPING = Path(package.__file__).parent / "mappings" / "sample.yaml"
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -323,7 +323,7 @@ def test_several_processes_share_the_work(database: Database, clock: FrozenClock
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_SECONDS)
     assert failures == []
     assert recorded(database) == ["application_submitted"] * 120
     assert statuses(database) == {"recorded": 240}
@@ -334,6 +334,11 @@ def test_several_processes_share_the_work(database: Database, clock: FrozenClock
     assert rows == (40, 120)
 
 
+def all_recorded(database: Database) -> None:
+    """Wait until every delivery is."""
+    until(lambda: statuses(database).keys() == {"recorded"}, "all are recorded")
+
+
 @pytest.fixture
 def running(ingest: Ingest) -> Iterator[None]:
     """The ingest loop in a thread, stopped afterwards."""
@@ -342,33 +347,26 @@ def running(ingest: Ingest) -> Iterator[None]:
     thread.start()
     yield
     stop.set()
-    thread.join(timeout=10)
+    thread.join(timeout=PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it holds before the time is up; looks often."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.01)
-    return False
-
-
 @pytest.mark.usefixtures("running")
-def test_the_loop_is_woken_by_a_delivery(database: Database) -> None:
+def test_the_loop_is_woken_by_a_delivery(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It sleeps on LISTEN, and a kept delivery is recorded well before the timeout."""
+    monkeypatch.setattr("consumers.ingest._IDLE_SECONDS", 2 * PATIENCE_SECONDS)
     for _ in range(3):
         keep(database, "application_received")
-        assert eventually(lambda: statuses(database).keys() == {"recorded"}, 5)
+        all_recorded(database)
 
 
 @pytest.mark.usefixtures("running")
 def test_the_loop_outlives_its_connections(database: Database) -> None:
     """Every connection cut by the server, as in a restart: it reconnects and goes on."""
     keep(database, "application_received")
-    assert eventually(lambda: statuses(database).keys() == {"recorded"})
+    all_recorded(database)
     for _ in range(3):
         with database.connect(autocommit=True) as own:
             own.execute(
@@ -377,7 +375,7 @@ def test_the_loop_outlives_its_connections(database: Database) -> None:
             )
             body = orjson.dumps(payload("moved_to_phone_screen"))
             ingest_payloads(database, CONNECTION, [io.BytesIO(body)], FrozenClock())
-        assert eventually(lambda: statuses(database).keys() == {"recorded"})
+        all_recorded(database)
     assert recorded(database) == ["application_submitted", "stage_changed"]
 
 
@@ -398,9 +396,9 @@ def test_the_loop_waits_for_the_database(
     stop = threading.Event()
     thread = threading.Thread(target=ingest.run, args=(stop,))
     thread.start()
-    assert eventually(lambda: statuses(database) == {"recorded": 1})
+    all_recorded(database)
     stop.set()
-    thread.join(timeout=10)
+    thread.join(timeout=PATIENCE_SECONDS)
 
 
 def test_bodies_come_from_files_and_streams(

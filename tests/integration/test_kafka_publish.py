@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 import pytest
 
 from bench.data import SEALED, journeys
 from bench.log import fill
-from consumers.kafka_stream import topics
+from consumers.kafka_stream import publish, topics
 from consumers.kafka_stream.alerts import ALERTS_FEED
 from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.messages import position_of
@@ -37,7 +37,7 @@ from tests.support.builders import a_log, days, statement
 from tests.support.fakes import FrozenClock
 from tests.support.kafka_broker import Broker, kafka_environment
 from tests.support.postgres import Postgres, a_postgres
-from tests.support.processes import Processes, processes, until
+from tests.support.processes import PATIENCE_SECONDS, Processes, processes, until
 from tests.support.published import (
     assert_published_alerts_equal_log,
     assert_published_topic_equals_log,
@@ -47,7 +47,6 @@ from tests.support.published import (
 )
 from tests.support.truth import FULL, a_chance, one, rows
 
-MOST_TOUCHPOINTS = 50_000
 PER_SECOND = 400
 KILLS = 30 if FULL else 6
 AWAY_SECONDS = 20.0 if FULL else 2.0
@@ -74,14 +73,14 @@ def publishing(
         yield ended
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive(), "a publisher does not stop"
 
 
 @contextmanager
 def appending(database: Database, seed: int, batch: int = 10) -> Iterator[None]:
     """Touchpoints appended in the background, until the end of the context."""
-    events = journeys(MOST_TOUCHPOINTS, MOST_TOUCHPOINTS // 20, seed)
+    events = chain.from_iterable(journeys(10_000, 500, seed + number) for number in count())
     stop = threading.Event()
 
     def run() -> None:
@@ -95,7 +94,7 @@ def appending(database: Database, seed: int, batch: int = 10) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(60)
+        thread.join(PATIENCE_SECONDS)
 
 
 def appended(database: Database, events: list[NewEvent]) -> bool:
@@ -141,14 +140,19 @@ def test_merges_are_published_and_what_is_sealed_is_not(
     assert not any(b"personal" in record.value for record in records)
 
 
-def test_what_is_appended_is_published_at_once(database: Database, cluster: Cluster) -> None:
+def test_what_is_appended_is_published_at_once(
+    database: Database, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The publisher is woken; it does not look every few seconds."""
+    # It then asks so seldom, too, whether it has to stop.
+    monkeypatch.setattr(publish, "_STOP_CHECK_SECONDS", 2 * PATIENCE_SECONDS)
     with publishing(database, cluster):
         until(lambda: rows(database, "SELECT FROM published"), "it has begun")
         fill(database, journeys(100, 5, 1))
-        began = time.monotonic()
         published(database, cluster)
-        assert time.monotonic() - began < 2.0
+        monkeypatch.undo()
+        with database.connect(autocommit=True) as connection:
+            connection.execute(f"NOTIFY {TOUCHPOINTS_FEED.wakes}")
     assert any(
         SEALED.encode() in row[0] for row in rows(database, "SELECT state FROM journey_events")
     )
@@ -378,10 +382,12 @@ def test_a_broker_that_goes_and_comes_back(
             process.says("publishing resumes")
         repeated = assert_published_topic_equals_log(database, cluster)
         assert process.end() == 0, process.tail
+        waited = ["Kafka is away; publishing waits", BACK]
         told = [
             line["event"] for line in process.log if AWAY in line["event"] or BACK in line["event"]
         ]
-        assert told == ["Kafka is away; publishing waits", BACK]
+        # A busy broker may be slow to acknowledge once more; of each time it is said once.
+        assert told in (waited, waited * 2)
     print(f"{repeated} repeated")
 
 

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from eventsourcing.persistence import IntegrityError
 
+from consumers import waking
 from consumers.alert_sweeper import TAKE_DUE, Sweeper
 from journey.clock import SystemClock
 from journey.database import Database
@@ -27,7 +28,6 @@ from tests.support.alerts import (
     a_sweeper,
     ask_again,
     end_silence,
-    eventually,
     put_finding,
     put_silence,
     rows,
@@ -35,6 +35,7 @@ from tests.support.alerts import (
 )
 from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
 from tests.support.fakes import FrozenClock
+from tests.support.processes import PATIENCE_SECONDS, until
 
 
 def topics(database: Database) -> list[str]:
@@ -384,7 +385,7 @@ def test_two_sweepers_that_meet_on_one_alert_make_one_story(database: Database) 
         first._sweep_deadlines(connection)
         sweeping = threading.Thread(target=second.sweep)
         sweeping.start()
-        eventually(lambda: _somebody_waits(database))
+        until(lambda: _somebody_waits(database), "the other waits")
     sweeping.join()
     assert topics(database) == ["alert.raised.v1", "alert.escalated.v1"]
     assert [row[0] for row in outbox(database)] == ["raised", "escalated"]
@@ -416,7 +417,7 @@ def test_two_processes_at_once_raise_each_alert_once(database: Database) -> None
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE_SECONDS)
     assert [process.exitcode for process in processes] == [0, 0]
     assert topics(database) == ["alert.raised.v1"] * 100
     assert len(outbox(database)) == 100
@@ -433,15 +434,18 @@ def test_an_answer_that_commits_while_the_sweep_runs_is_not_lost(database: Datab
             target=end_silence, args=(database, candidate_id, days(6), "message_sent")
         )
         answering.start()
-        eventually(lambda: _somebody_waits(database))
+        until(lambda: _somebody_waits(database), "the other waits")
     answering.join()
     sweeper.sweep()
     assert [alert.reason for alert in sweeper.alerts.list(["resolved"])] == ["answered"]
 
 
 @pytest.mark.fault
-def test_the_sweeper_lives_through_the_loss_of_its_connections(database: Database) -> None:
+def test_the_sweeper_lives_through_the_loss_of_its_connections(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every connection is cut; it resumes, and NOTIFY still wakes it long before its next look."""
+    monkeypatch.setattr(waking, "LONGEST_SLEEP_SECONDS", 2 * PATIENCE_SECONDS)
     sweeper = Sweeper(database, SystemClock(), AlertLog(database, ["console"]), plain)
     stop = threading.Event()
     running = threading.Thread(target=sweeper.run, args=[stop])
@@ -452,7 +456,7 @@ def test_the_sweeper_lives_through_the_loss_of_its_connections(database: Databas
             put_silence(database, levels={"nudge": NUDGE})
             with database.transaction() as connection:
                 connection.execute("NOTIFY deadlines")
-            eventually(lambda: len(AlertLog(database).list()) == before + 1)  # noqa: B023
+            until(lambda: len(AlertLog(database).list()) == before + 1, "it is raised")  # noqa: B023
             with database.connect(autocommit=True) as connection:
                 connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -460,12 +464,15 @@ def test_the_sweeper_lives_through_the_loss_of_its_connections(database: Databas
                 )
     finally:
         stop.set()
-        running.join(20)
+        running.join(PATIENCE_SECONDS)
     assert not running.is_alive()
 
 
-def test_the_sweeper_wakes_at_the_next_deadline(database: Database) -> None:
+def test_the_sweeper_wakes_at_the_next_deadline(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without any NOTIFY: it knows when the next one is due."""
+    monkeypatch.setattr(waking, "LONGEST_SLEEP_SECONDS", 2 * PATIENCE_SECONDS)
     clock = SystemClock()
     sweeper = Sweeper(database, clock, AlertLog(database, ["console"]), plain)
     stop = threading.Event()
@@ -473,10 +480,10 @@ def test_the_sweeper_wakes_at_the_next_deadline(database: Database) -> None:
     running = threading.Thread(target=sweeper.run, args=[stop])
     running.start()
     try:
-        eventually(lambda: len(sweeper.alerts.list()) == 1, 10)
+        until(lambda: len(sweeper.alerts.list()) == 1, "it is raised")
     finally:
         stop.set()
-        running.join(20)
+        running.join(PATIENCE_SECONDS)
 
 
 # --- what it costs --------------------------------------------------------------------------

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -125,14 +124,6 @@ def rows(database: Database, query: str, *parameters: Any) -> list[tuple[Any, ..
     """The rows of a query."""
     with database.transaction() as connection:
         return connection.execute(query, parameters).fetchall()  # type: ignore[call-overload,no-any-return]
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait until it holds; fails when it does not within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @dataclass
