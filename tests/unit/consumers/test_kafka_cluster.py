@@ -183,8 +183,14 @@ def test_a_broker_that_is_away_is_told_in_a_sentence(
 ) -> None:
     """Which address, why, what to do; nothing of the library's on the terminal."""
     arguments = ["ingest"] if make == "consumer" else []
-    with pytest.raises(KafkaUnavailable) as told:
-        getattr(replace(NOBODY, password=PASSWORD), make)(*arguments, patience_seconds=0.3)
+    for patience_seconds in (0.3, 10.0):
+        with pytest.raises(KafkaUnavailable) as told:
+            getattr(replace(NOBODY, password=PASSWORD), make)(
+                *arguments, patience_seconds=patience_seconds
+            )
+        if "no answer in time" not in str(told.value):
+            # On a busy machine there may have been none so soon.
+            break
     assert str(told.value) == (
         "Kafka at 127.0.0.1:1 cannot be reached (111 ECONNREFUSED); start it, or mend "
         "JOURNEY_KAFKA and the settings beside it"
@@ -316,7 +322,10 @@ def test_looking_for_a_broker_leaves_no_socket_open() -> None:
 
     gc.disable()
     try:
-        assert look() == look() == look()
+        before = look()
+        look()
+        # What other tests left open may be closed meanwhile.
+        assert look() <= before
     finally:
         gc.enable()
 
