@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from consumers.imports.history import _IMPORT_LOCK
+from consumers.imports.registry import IMPORT_LOCK
 from journey.database import Database, open_database
 from tests.support.imports import FIELDS
 from tests.support.processes import Process, processes, until
@@ -75,14 +75,14 @@ def test_killed_twenty_times_it_makes_the_log_of_one_clean_run(
             time.sleep(chance.uniform(0, LONGEST_SECONDS))
             kills += process.end(signal.SIGKILL) == -signal.SIGKILL
         final = started.start(*arguments)
-        assert final.wait(120) == 1, final.tail  # 1: some rows are broken
+        assert final.wait() == 1, final.tail  # 1: some rows are broken
         kept = path.with_name("log.csv.broken.csv").read_text()
     print(f"{kills} of {KILLS} kills met a running import")
     assert kills > KILLS // 2
     with clean(database) as other, processes(other) as started:
         path.with_name("log.csv.broken.csv").unlink()
         once = started.start(*arguments)
-        assert once.wait(120) == 1, once.tail
+        assert once.wait() == 1, once.tail
         assert in_order(database) == in_order(other)
         assert kept == path.with_name("log.csv.broken.csv").read_text()
     assert len(kept.splitlines()) == 1 + ROWS // 500
@@ -95,10 +95,9 @@ def begins(database: Database, process: Process) -> None:
     until(
         lambda: (
             process.ended
-            or rows(database, "SELECT 1 FROM pg_locks WHERE classid = %s", _IMPORT_LOCK)
+            or rows(database, "SELECT 1 FROM pg_locks WHERE classid = %s", IMPORT_LOCK)
         ),
         "the import begins",
-        60,
     )
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bench.deliveries import deliveries
+from bench.deliveries import endless_deliveries
 from journey.database import Database
 from tests.support.processes import Sender, processes
 from tests.support.truth import (
@@ -19,7 +19,6 @@ from tests.support.truth import (
 )
 
 KILLS = 20
-MOST_DELIVERIES = 6_000
 WORKED = {"ingest": "deliveries ingested", "project": "projected"}
 LONGEST_SECONDS = 0.4
 """A process is let live so long at most, counted from the moment it begins to work."""
@@ -31,8 +30,7 @@ pytestmark = pytest.mark.fault
 def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, killed: str) -> None:
     """What got its success code is in the log once, and the views are what a rebuild makes."""
     chance, seed = a_chance()
-    told = deliveries(MOST_DELIVERIES, seed)
-    with processes(database) as started, Sender(told, rate=80) as sender:
+    with processes(database) as started, Sender(endless_deliveries(seed), rate=80) as sender:
         running = started.run_all(("receiver", "ingest", "project"))
         sender.to(running["receiver"])
         sender.has_sent(10)
@@ -48,7 +46,7 @@ def test_killed_twenty_times_nothing_is_lost_or_doubled(database: Database, kill
         for process in running.values():
             assert process.end() == 0, process.tail
         print(f"{len(sender.accepted)} accepted; answers {dict(sender.answers)}")
-    assert_each_once(database, sender.accepted, told)
+    assert_each_once(database, sender.accepted, sender.accepted)
     assert_no_gaps(database)
     assert_views_are_what_a_rebuild_makes(database)
 
@@ -61,8 +59,7 @@ def live_a_little(chance: random.Random) -> None:
 def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> None:
     """Two share four lanes, one or the other is killed again and again: none folds twice."""
     chance, seed = a_chance()
-    told = deliveries(MOST_DELIVERIES, seed)
-    with processes(database) as started, Sender(told, rate=200) as sender:
+    with processes(database) as started, Sender(endless_deliveries(seed), rate=200) as sender:
         started.environment["JOURNEY_PROJECT_LANES"] = "4"
         running = started.run_all(("receiver", "ingest"))
         both = [started.run("project") for _ in range(2)]
@@ -78,7 +75,7 @@ def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> Non
         caught_up(database, started)
         for process in (*running.values(), *both):
             assert process.end() == 0, process.tail
-    assert_each_once(database, sender.accepted, told)
+    assert_each_once(database, sender.accepted, sender.accepted)
     assert_no_gaps(database)
     assert_views_are_what_a_rebuild_makes(database)
 
@@ -86,8 +83,7 @@ def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> Non
 def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
     """Two ingest processes and two projectors share the work, one of each killed in the middle."""
     chance, seed = a_chance()
-    told = deliveries(MOST_DELIVERIES, seed)
-    with processes(database) as started, Sender(told, rate=400) as sender:
+    with processes(database) as started, Sender(endless_deliveries(seed), rate=400) as sender:
         receiver = started.run("receiver")
         pairs = [started.run(name) for name in ("ingest", "project") for _ in range(2)]
         sender.to(receiver)
@@ -101,6 +97,6 @@ def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
         caught_up(database, started)
         for process in (receiver, pairs[1], pairs[3]):
             assert process.end() == 0, process.tail
-    assert_each_once(database, sender.accepted, told)
+    assert_each_once(database, sender.accepted, sender.accepted)
     assert_no_gaps(database)
     assert_views_are_what_a_rebuild_makes(database)
