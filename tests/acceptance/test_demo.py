@@ -20,7 +20,7 @@ def run_demo(**environment: str) -> tuple[str, str, float]:
         [sys.executable, "-c", "from consumers.cli import main; main()", "demo"],
         capture_output=True,
         env={**clean, **environment},
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr.decode()

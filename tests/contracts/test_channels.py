@@ -192,7 +192,8 @@ def test_a_receiver_that_hangs_is_left_after_the_timeout(receiver: Receiver) -> 
     started = time.monotonic()
     outcome = WebhookChannel(receiver.url, [SECRET], timeout_seconds=0.3).send(message())
     assert outcome == Retry("no answer within 0.3 s")
-    assert time.monotonic() - started < 5
+    # It would have answered after thirty seconds.
+    assert time.monotonic() - started < 20
 
 
 def test_a_receiver_that_hangs_up_or_is_not_there_is_tried_again(receiver: Receiver) -> None:

@@ -70,7 +70,7 @@ def run(commands: list[Block], folder: Path, environment: Mapping[str, str]) -> 
         start_new_session=True,
     )
     try:
-        out, complaints = shell.communicate(timeout=180)
+        out, complaints = shell.communicate(timeout=600)
     finally:
         # What a block left in the background ends with the run, also with one that failed.
         with contextlib.suppress(ProcessLookupError):

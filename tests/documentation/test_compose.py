@@ -15,6 +15,7 @@ from consumers.processes import PROCESSES, SERVERS
 from consumers.settings import SETTINGS
 from tests.documentation.blocks import ROOT, environment_of, own_folder
 from tests.support.kafka_broker import artifacts
+from tests.support.processes import PATIENCE_SECONDS
 
 FILE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
@@ -32,7 +33,7 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
         env=environment_of(folder),
         cwd=folder,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from tests.documentation.blocks import (
     own_folder,
     run,
 )
+from tests.support.kafka_broker.brokers import free_ports
 
 PAGE = ROOT / "docs" / "start.md"
 
@@ -27,21 +27,15 @@ IN_THE_BACKGROUND = """\
 journey serve > serve.out 2> serve.err &
 serving=$!
 trap 'kill $serving; wait $serving || true' EXIT
-curl --silent --retry 60 --retry-delay 1 --retry-connrefused \
+curl --silent --retry 120 --retry-delay 1 --retry-connrefused \
   --output /dev/null http://127.0.0.1:8080/-/health
 """
 UNTIL_GHOSTED = """\
-for _ in $(seq 60); do
+for _ in $(seq 240); do
   if journey alerts --json | grep -q ghosted; then break; fi
   sleep 0.5
 done
 """
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def as_run(block: Block, port: int) -> Block:
@@ -61,7 +55,7 @@ def printed() -> dict[int, str]:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"{tool} must be installed in CI")
             pytest.skip(f"{tool} is not installed, and the page uses it")
-    port = free_port()
+    (port,) = free_ports(1)
     commands = [as_run(block, port) for block in blocks(PAGE) if block.language == "bash"]
     with own_folder("start") as folder:
         environment = environment_of(folder, JOURNEY_PORT=str(port))

@@ -26,7 +26,7 @@ from schemas.statement import Statement
 from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
 from tests.support.imports import import_file
 from tests.support.installations import Run
-from tests.support.truth import FULL
+from tests.support.truth import FULL, a_chance
 
 ROOT = Path(__file__).parents[2]
 LOGS = Path(os.environ.get("JOURNEY_LOGS", ROOT.parent / "shared" / "data"))
@@ -104,9 +104,8 @@ def frame(statements: list[Statement], *, by: str = "kind") -> pd.DataFrame:
 
 def test_random_journeys_measure_as_in_pm4py(database: Database) -> None:
     """Ties, repeated steps and microseconds, live and after a rebuild, over all and a cohort."""
-    seed = int(os.environ.get("JOURNEY_TEST_SEED", "0")) or random.randrange(1, 1 << 31)
-    print(f"seed {seed}: JOURNEY_TEST_SEED={seed} repeats it")
-    told = random_statements(random.Random(seed), 3_000)
+    rng, _ = a_chance()
+    told = random_statements(rng, 3_000)
     a_log(database).put_statements(told)
     Runner(database, the_meaning(), page=700).catch_up()
     found = aggregate_map(database, NOW)
@@ -121,9 +120,8 @@ def test_random_journeys_measure_as_in_pm4py(database: Database) -> None:
 
 def test_stages_measure_as_in_pm4py(database: Database) -> None:
     """By stage, a step is the entry into one: what PM4Py finds where the stage changes."""
-    seed = random.randrange(1, 1 << 31)
-    print(f"seed {seed}")
-    told = random_statements(random.Random(seed), 2_000)
+    rng, _ = a_chance()
+    told = random_statements(rng, 2_000)
     a_log(database).put_statements(told)
     Runner(database, the_meaning()).catch_up()
     log = frame(told, by="stage").dropna()
