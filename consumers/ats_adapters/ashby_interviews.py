@@ -164,8 +164,8 @@ def _booking(appointment: _Appointment) -> Touchpoint:
 
 
 def _times_of(slots: Sequence[Slot]) -> str:
-    """The times of all slots as part of an id."""
-    times = sorted(f"{stamp(slot.starts_at)}/{stamp(slot.ends_at)}" for slot in slots)
+    """The times of all slots as part of an id, each once."""
+    times = sorted({f"{stamp(slot.starts_at)}/{stamp(slot.ends_at)}" for slot in slots})
     return digest_of("\n".join(times).encode())
 
 

@@ -264,7 +264,7 @@ def _candidate_anonymized(told: Told) -> Translation:
     candidate_id = required(opaque_id(said.get("candidate_id")), "payload.candidate_id")
     fields = said.get("anonymized_fields")
     entries = fields if isinstance(fields, list) else []
-    names = sorted(entry for entry in entries if isinstance(entry, str))
+    names = sorted({entry for entry in entries if isinstance(entry, str)})
     digest = digest_of("\n".join(names).encode())
     touchpoint = told.unrecognised(f"candidate/{candidate_id}/anonymized/{digest}", told.received())
     return Translation((Statement(touchpoint, (told.key("candidate", candidate_id),)),))

@@ -217,6 +217,9 @@ class ScheduledInterview:
         ends_at, _ = _edge(said, "end")
         if whole_days and starts_at is not None and (ends_at is None or ends_at <= starts_at):
             ends_at = _later(starts_at, 1)
+        if starts_at is not None and ends_at is not None and ends_at < starts_at:
+            # Such as a day for its end and an hour for its start.
+            ends_at = None
         return cls(
             interview_id=opaque_id(said.get("id")),
             application_id=opaque_id(said.get("application_id")),
