@@ -82,7 +82,10 @@ class Reading:
     # --- in order of position ---------------------------------------------------------------
 
     def pages(self, told: Told | None = None) -> Iterator[list[FlatTouchpoint]]:
-        """Everything in the order in which it was recorded, some thousands at a time."""
+        """Everything in the order in which it was recorded, at most some thousands at a time.
+
+        Never nothing: a page in which nothing is selected is passed over.
+        """
         # The server puts the next page together while this one is decoded and written.
         with ThreadPoolExecutor(1, "journey-reading") as ahead:
             coming = ahead.submit(self._page, 0)
@@ -92,8 +95,8 @@ class Reading:
                 after = last if count == PAGE else self.position
                 if after < self.position:
                     coming = ahead.submit(self._page, after)
-                if count:
-                    yield self._taken(states, has_old)
+                if count and (touchpoints := self._taken(states, has_old)):
+                    yield touchpoints
                 if told is not None:
                     told(after)
 

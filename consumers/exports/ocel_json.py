@@ -83,6 +83,7 @@ class OcelJsonWriter:
 def _attribute(column: Column) -> Callable[[Any], str]:
     """What writes a value of this column as an attribute.
 
+    A text whatever it holds, as the schema of OCEL 2.0 has it; the declared type says what it is.
     A million events have some fifteen million of them, so each is one call that does not come
     back to Python, except for a text that was not met lately.
     """
@@ -90,9 +91,9 @@ def _attribute(column: Column) -> Callable[[Any], str]:
     if column.type in ("id", "moment"):
         return (start + '"%s"}').__mod__
     if column.type == "number":
-        return (start + "%d}").__mod__
+        return (start + '"%d"}').__mod__
     if column.type == "flag":
-        return {True: start + "true}", False: start + "false}"}.__getitem__
+        return {True: start + '"true"}', False: start + '"false"}'}.__getitem__
     return lru_cache(_REMEMBERED)(lambda text: f"{start}{_encode(text).decode()}}}")
 
 

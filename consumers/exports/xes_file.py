@@ -94,7 +94,9 @@ class XesWriter:
 
 
 _SPECIAL = re.compile(
-    '[&<>"\t\n\r]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|_(?=x[0-9A-F]{4}_)'
+    # An underline is escaped wherever what it begins might be taken for an escape of ours: also
+    # before four digits that end in a character whose escape begins with an underline.
+    '[&<>"\t\n\r]|[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|_(?=x[0-9A-F]{4})'
 )
 _ESCAPED = re.compile("_x([0-9A-F]{4})_")
 _AS_XML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}

@@ -23,6 +23,7 @@ from bench.data import journeys
 from bench.log import fill
 from consumers.exports import ALL_FORMATS
 from consumers.exports.export import Access, Exported, Exporter, ExportRefused
+from consumers.imports.formats import open_log
 from journey.database import Database
 from journey.errors import WrongMasterKey
 from journey.journey_log import JourneyLog
@@ -152,6 +153,28 @@ def test_what_is_recorded_during_an_export_is_not_in_it(database: Database) -> N
     a_log(database).put_statements([statement("hired")])
     rest = [flat for page in pages for flat in page]
     assert [flat.position for flat in [*first, *rest]] == list(range(1, reading.position + 1))
+
+
+@pytest.mark.parametrize("name", ALL_FORMATS)
+def test_pages_in_which_nothing_is_chosen_leave_no_trace(
+    name: str, database: Database, tmp_path: Path
+) -> None:
+    """What is chosen may stand far apart, or be nothing: the file is whole, and reads back."""
+    log, far = a_log(database), (0, PAGE + 10, 4 * PAGE - 1)
+    log.put_statements(
+        [
+            statement("hired", person=str(number), source="rare" if number in far else "often")
+            for number in range(4 * PAGE)
+        ]
+    )
+    suffix = {"ocel-json": ".jsonocel", "cloudevents": ".ndjson"}.get(name, f".{name}")
+    for sources, wanted in (({"rare"}, 3), ({"never"}, 0)):
+        path = tmp_path / f"{wanted}{suffix.replace('ocel-', '')}"
+        chosen = Selection(sources=frozenset(sources))
+        assert Exporter(database).to_file(ALL_FORMATS[name], path, chosen).touchpoints == wanted
+        if name == "ocel-json":
+            assert len(json.loads(path.read_bytes())["events"]) == wanted
+        assert sum(1 for _ in open_log(path).rows()) == wanted
 
 
 def test_journeys_come_whole_and_in_order_of_time(database: Database) -> None:

@@ -7,14 +7,15 @@ import io
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumers.exports.csv_file import CSV, ESCAPE
 from consumers.exports.xes_file import escaped, unescaped
 from projections.columns import COLUMNS, FlatTouchpoint
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("_x0041F\b")
+"""Any text, and often one that looks like what the escape of XES makes."""
 
 
 def flat(**fields: object) -> FlatTouchpoint:
@@ -40,6 +41,7 @@ def row_of(touchpoint: FlatTouchpoint) -> dict[str, str]:
 
 
 @given(TEXT)
+@example("_x0041\b")
 def test_xes_holds_any_text(text: str) -> None:
     """Also what XML cannot, and what looks as if it were escaped already."""
     parsed = ElementTree.fromstring(f'<string value="{escaped(text)}"/>')
