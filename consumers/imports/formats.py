@@ -17,7 +17,6 @@ _BY_SUFFIX: dict[str, Format] = {
     ".txt": "csv",
     ".xes": "xes",
     ".jsonocel": "ocel-json",
-    ".json": "ocel-json",
     ".xmlocel": "ocel-xml",
     ".sqlite": "ocel-sqlite",
     ".sqlite3": "ocel-sqlite",
@@ -27,6 +26,8 @@ _BY_SUFFIX: dict[str, Format] = {
     ".parquet": "parquet",
 }
 _SNIFFED = 4_096
+_PACKED = {b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+"""How files begin that are packed in a way we do not read, and what it is called."""
 
 
 def format_of(path: Path) -> Format:
@@ -36,9 +37,13 @@ def format_of(path: Path) -> Format:
     """
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     start = _start(path)
+    for beginning, packer in _PACKED.items():
+        if start.startswith(beginning):
+            raise UnreadableLog(
+                f"{path.name} is packed with {packer}; unpack it, or save a spreadsheet as CSV "
+                "(of packed files only .gz is read)"
+            )
     known = _BY_SUFFIX.get(suffixes[-1]) if suffixes else None
-    if known == "ocel-json" and not start.startswith(b"{"):
-        known = None
     if known is not None:
         return known
     if start.startswith(b"SQLite format 3"):

@@ -6,6 +6,7 @@ one translator and one way of keeping broken rows aside serve them all.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -106,7 +107,11 @@ def as_text(value: Any) -> str:
         return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:
+        # A number in it is longer than a machine word.
+        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 def no_such_column(path: Path, column: str, known: Sequence[str]) -> UnreadableLog:

@@ -6,6 +6,7 @@ last; then the events. Neither is ever held as a whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,10 @@ _DECLARED_OF_EVENTS = frozenset(
 )
 _LONGEST_HEAD = 200_000
 """Tokens of the head that are read for what it declares."""
+_DEEPEST = 100
+_AT_A_TIME = 1 << 16
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 class OcelJson(OcelLog):
@@ -125,7 +130,7 @@ class OcelJson(OcelLog):
                     yield as_text(told.get("id")), told
 
     @contextmanager
-    def _reading(self) -> Iterator[Opened]:
+    def _reading(self) -> Iterator[_Flat]:
         """The file, with what the JSON reader says about it put in a sentence of ours.
 
         Its own words quote the text they stumbled over, which may be personal.
@@ -134,7 +139,7 @@ class OcelJson(OcelLog):
         try:
             if opened.read(3) != b"\xef\xbb\xbf":
                 opened.stream.seek(0)
-            yield opened
+            yield _Flat(opened)
         except ijson.JSONError as error:
             raise self._not_json(str(error)) from None
         finally:
@@ -152,6 +157,48 @@ class OcelJson(OcelLog):
         return UnreadableLog(
             f"{self.path.name} is JSON and no OCEL: it has neither `events` nor `ocel:events`"
         )
+
+
+class _Flat:
+    """A file as the JSON reader reads it, refused where its values are nested without end.
+
+    That reader keeps the whole path of every level: a hundred thousand brackets would be more than
+    a machine has memory for.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._rest = b""
+        self._in_text = False
+        self._depth = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes. Raises UnreadableLog."""
+        chunk = self._opened.read(min(size, _AT_A_TIME))
+        brackets = self._brackets(self._rest + chunk)
+        # What opens and closes here is taken away, from the inside out; what is left goes on.
+        rounds, left = 0, b""
+        while left != brackets and rounds <= _DEEPEST:
+            left, brackets = brackets, brackets.replace(b"[]", b"").replace(b"{}", b"")
+            rounds += 1
+        opening = left.count(b"[") + left.count(b"{")
+        self._depth += 2 * opening - len(left)
+        if rounds > _DEEPEST or max(self._depth, opening) > _DEEPEST:
+            raise UnreadableLog(
+                f"{self._opened.path.name} has values nested deeper than {_DEEPEST} levels, which "
+                "no log needs"
+            )
+        return chunk
+
+    def _brackets(self, chunk: bytes) -> bytes:
+        """Those that are not within a text."""
+        bare = _ESCAPED.sub(b"", chunk) if b"\\" in chunk else chunk
+        self._rest = b"\\" if bare.endswith(b"\\") else b""
+        bare = b'"' * self._in_text + bare.translate(None, _NO_STRUCTURE)
+        # Most texts hold no bracket: two quotes are left of them.
+        parts = bare.replace(b'""', b"").split(b'"')
+        self._in_text = len(parts) % 2 == 0
+        return b"".join(parts[::2])
 
 
 def _list(value: Any) -> list[Any]:

@@ -200,9 +200,7 @@ class OcelSqlite(OcelLog):
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise UnreadableLog(
-                f"{self.path.name} is damaged, or no OCEL 2.0 in SQLite ({error}); fetch it again"
-            ) from None
+            raise UnreadableLog(f"{self.path.name} {_sentence(error)}") from None
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -213,8 +211,10 @@ def _connected(path: Path) -> sqlite3.Connection:
             raise UnreadableLog(f"{path.name} is no SQLite database")
         opened.stream.seek(0)
         if not isinstance(opened.stream, gzip.GzipFile):
-            # A database that is being written has a log beside it, which must be read too.
-            is_in_use = path.with_name(f"{path.name}-wal").exists()
+            # A database that is being written has a log beside it, without which it is half
+            # a database.
+            logs = (path.with_name(f"{path.name}{each}") for each in ("-wal", "-journal"))
+            is_in_use = any(each.exists() for each in logs)
             return _opened_read_only(path, "" if is_in_use else "&immutable=1")
         with tempfile.TemporaryDirectory(prefix="journey-import-") as folder:
             copy = Path(folder, "log.sqlite")
@@ -228,10 +228,26 @@ def _connected(path: Path) -> sqlite3.Connection:
         opened.close()
 
 
+def _sentence(error: sqlite3.DatabaseError) -> str:
+    """What is wrong with a file, from what SQLite says of it."""
+    # Some errors are Python's own and have no code; these quote the text, which may be personal.
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return "holds text that is not in UTF-8; convert it or export it again"
+    # Less the extended part.
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY):
+        return (
+            "is being written by another program, or was when that ended; let it finish, or open "
+            "and close the file with that program"
+        )
+    return f"is damaged, or no OCEL 2.0 in SQLite ({error}); fetch it again"
+
+
 def _opened_read_only(path: Path, how: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?mode=ro{how}",
         uri=True,
+        timeout=1,
         check_same_thread=False,
         isolation_level=None,
     )

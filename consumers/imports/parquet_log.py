@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,26 +31,36 @@ class ParquetLog:
         self._read = 0
 
     def check(self) -> None:
-        """The index at the end of the file was there, so the file is whole."""
+        """Read it through: no page of it is damaged. Raises UnreadableLog."""
+        for _ in self._batches():
+            pass
+        self._read = 0
 
     def key(self, column: str) -> str:
-        """The column itself. Raises UnreadableLog for one that is not there."""
+        """The column itself. Raises UnreadableLog for one that is not there, or there twice."""
         known = self.columns or ()
-        if column in known:
+        if (many := known.count(column)) > 1:
+            raise UnreadableLog(f"{self.path.name} has {many} columns called {column!r}")
+        if many:
             return column
         raise no_such_column(self.path, column, known)
 
     def rows(self) -> Iterator[AnyRow]:
         """Every row, numbered from 1."""
-        self._read = 0
         names = self.columns or ()
+        for batch in self._batches():
+            columns = [_texts(column) for column in batch.columns]
+            for number, cells in enumerate(zip(*columns, strict=True), self._read + 1):
+                told = zip(names, cells, strict=True)
+                yield number, CellMap((n, t) for n, t in told if t is not None), None
+
+    def _batches(self) -> Iterator[Any]:
+        """Some thousand rows at a time; `_read` counts those that were handed on before."""
+        self._read = 0
         try:
             for batch in self._file.iter_batches(batch_size=_AT_A_TIME):
-                columns = [_texts(column) for column in batch.columns]
-                for cells in zip(*columns, strict=True):
-                    self._read += 1
-                    told = zip(names, cells, strict=True)
-                    yield self._read, CellMap((n, t) for n, t in told if t is not None), None
+                yield batch
+                self._read += len(batch)
         except (pa.ArrowException, OSError):
             raise UnreadableLog(
                 f"{self.path.name} is damaged after row {self._read:,}; fetch or export it again"
@@ -62,10 +73,12 @@ class ParquetLog:
 
 def _texts(column: Any) -> Sequence[str | None]:
     """The cells of a column as text: moments in ISO 8601, JSON for what has parts."""
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
-        return [None if value is None else as_text(value) for value in column.to_pylist()]
-    texts: Sequence[str | None] = column.cast(pa.string()).to_pylist()
-    return texts
+    if not pa.types.is_nested(column.type):
+        # What is no text, as bytes may be, is told one by one.
+        with contextlib.suppress(pa.ArrowException):
+            texts: Sequence[str | None] = column.cast(pa.string()).to_pylist()
+            return texts
+    return [None if value is None else as_text(value) for value in column.to_pylist()]
 
 
 __all__ = ["ParquetLog"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,17 +64,27 @@ class Opened:
         self._raw.close()
 
 
-def check_encoding(path: Path, encoding: str, otherwise: str) -> None:
-    """Reads a text through: gzip and encoding are whole.
+def check_encoding(
+    path: Path, encoding: str, otherwise: str, *, longest_line: float = math.inf
+) -> None:
+    """Reads a text through: gzip and encoding are whole, no line is endless (in characters).
 
     Raises UnreadableLog, which ends in what holds `otherwise`, and what to do then.
     """
     opened = Opened(path)
     decoder = codecs.getincrementaldecoder(encoding)()
-    lines = 1
+    lines, length = 1, 0
     try:
         for chunk in opened.chunks():
-            lines += decoder.decode(chunk).count("\n")
+            text = decoder.decode(chunk)
+            lines += text.count("\n")
+            end = max(text.rfind("\n"), text.rfind("\r"))
+            length = len(text) - 1 - end if end >= 0 else length + len(text)
+            if length > longest_line:
+                raise UnreadableLog(
+                    f"{path.name}, about line {lines:,}, has a line of more than "
+                    f"{longest_line:,} characters; is it a table?"
+                )
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         lines += error.object[: error.start].count(b"\n")

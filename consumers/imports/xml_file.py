@@ -12,6 +12,9 @@ from xml.parsers import expat
 from consumers.imports.log_file import UnreadableLog
 from consumers.imports.reading import Opened
 
+_LONGEST_PIECE = 16 << 20
+"""Bytes. A tag is handed on as a whole, and read anew with every piece of the file it spans."""
+
 
 def new_parser(name: str) -> expat.XMLParserType:
     """A parser for the file of this name; what it calls is still to be set."""
@@ -31,11 +34,19 @@ def new_parser(name: str) -> expat.XMLParserType:
 def fed(parser: expat.XMLParserType, opened: Opened) -> Iterator[None]:
     """Feeds the parser the whole file, and stops after every piece for what came of it.
 
-    Raises UnreadableLog for XML that is cut off or not well-formed.
+    Raises UnreadableLog for XML that is cut off or not well-formed, or that has a piece no memory
+    should hold.
     """
+    fed_bytes = 0
     try:
         for chunk in opened.chunks():
             parser.Parse(chunk, False)
+            fed_bytes += len(chunk)
+            if fed_bytes - parser.CurrentByteIndex > _LONGEST_PIECE:
+                raise UnreadableLog(
+                    f"{opened.path.name}, line {parser.CurrentLineNumber:,}, has an attribute or "
+                    f"a text of more than {_LONGEST_PIECE:,} bytes; is it a log?"
+                )
             yield
         parser.Parse(b"", True)
         yield
@@ -43,6 +54,11 @@ def fed(parser: expat.XMLParserType, opened: Opened) -> Iterator[None]:
         raise UnreadableLog(
             f"{opened.path.name}, line {error.lineno:,}, is not well-formed XML "
             f"({expat.ErrorString(error.code)}); fetch or export it again"
+        ) from None
+    except (LookupError, ValueError):
+        # What the first line says that Python, or expat, has no decoder for.
+        raise UnreadableLog(
+            f"{opened.path.name} is in an encoding that cannot be read; convert it to UTF-8"
         ) from None
 
 
