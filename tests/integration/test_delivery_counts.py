@@ -359,6 +359,8 @@ def test_counting_what_is_there_keeps_nobody_waiting(up_to: Callable[[int], Data
     with database.transaction() as connection:
         inbox.keep_arrivals(connection, arrivals("before", 7))
     up_to(11)
+    with database.transaction() as connection:
+        inbox.keep_arrivals(connection, arrivals("between", 4))
     with database.connect() as writing:
         inbox.keep_arrivals(writing, arrivals("beside", 3))
         inbox.mark(writing, [_recorded(each) for each in inbox.take(writing, 2)], T0)
@@ -366,9 +368,9 @@ def test_counting_what_is_there_keeps_nobody_waiting(up_to: Callable[[int], Data
         migrating.start()
         migrating.join(60)
         assert not migrating.is_alive()
-        assert assert_counted(database)["pending"] == 7
+        assert assert_counted(database)["pending"] == 11
         writing.commit()
-    assert assert_counted(database) == {**dict.fromkeys(STATUSES, 0), "pending": 8, "recorded": 2}
+    assert assert_counted(database) == {**dict.fromkeys(STATUSES, 0), "pending": 12, "recorded": 2}
     assert len(rows(database, "SELECT FROM delivery_counts")) < 10
 
 
