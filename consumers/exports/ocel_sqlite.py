@@ -24,17 +24,23 @@ _SQL_TYPES: dict[Type, str] = {
     "flag": "BOOLEAN",
 }  # fmt: skip
 
+# References name their column: who checks a file by the standard looks for it.
 _TABLES = """
 CREATE TABLE event_map_type (ocel_type TEXT PRIMARY KEY, ocel_type_map TEXT);
 CREATE TABLE object_map_type (ocel_type TEXT PRIMARY KEY, ocel_type_map TEXT);
-CREATE TABLE event (ocel_id TEXT PRIMARY KEY, ocel_type TEXT REFERENCES event_map_type);
-CREATE TABLE object (ocel_id TEXT PRIMARY KEY, ocel_type TEXT REFERENCES object_map_type);
+CREATE TABLE event (
+    ocel_id TEXT PRIMARY KEY, ocel_type TEXT REFERENCES event_map_type (ocel_type)
+);
+CREATE TABLE object (
+    ocel_id TEXT PRIMARY KEY, ocel_type TEXT REFERENCES object_map_type (ocel_type)
+);
 CREATE TABLE event_object (
-    ocel_event_id TEXT REFERENCES event, ocel_object_id TEXT REFERENCES object,
+    ocel_event_id TEXT REFERENCES event (ocel_id), ocel_object_id TEXT REFERENCES object (ocel_id),
     ocel_qualifier TEXT, PRIMARY KEY (ocel_event_id, ocel_object_id, ocel_qualifier)
 );
 CREATE TABLE object_object (
-    ocel_source_id TEXT REFERENCES object, ocel_target_id TEXT REFERENCES object,
+    ocel_source_id TEXT REFERENCES object (ocel_id),
+    ocel_target_id TEXT REFERENCES object (ocel_id),
     ocel_qualifier TEXT, PRIMARY KEY (ocel_source_id, ocel_target_id, ocel_qualifier)
 );
 """
@@ -55,7 +61,7 @@ class OcelSqliteWriter:
         )
         for object_type in OBJECT_TYPES:
             self._database.executescript(
-                f"CREATE TABLE object_{object_type} (ocel_id TEXT REFERENCES object, "
+                f"CREATE TABLE object_{object_type} (ocel_id TEXT REFERENCES object (ocel_id), "
                 "ocel_time TIMESTAMP, ocel_changed_field TEXT);"
                 f"INSERT INTO object_map_type VALUES ('{object_type}', '{object_type}');"
             )
@@ -85,8 +91,8 @@ class OcelSqliteWriter:
             columns = [f"{each.name} {_SQL_TYPES[each.type]}" for _, each in self._attributes[kind]]
             # Names of kinds and columns are ours: letters and underscores.
             self._database.execute(
-                f"CREATE TABLE event_{kind} (ocel_id TEXT PRIMARY KEY REFERENCES event, "
-                f"ocel_time TIMESTAMP, {', '.join(columns)})"
+                f"CREATE TABLE event_{kind} (ocel_id TEXT PRIMARY KEY "
+                f"REFERENCES event (ocel_id), ocel_time TIMESTAMP, {', '.join(columns)})"
             )
             self._database.execute("INSERT INTO event_map_type VALUES (?, ?)", (kind, kind))
             places = ", ".join("?" * (len(columns) + 2))

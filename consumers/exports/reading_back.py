@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from consumers.exports import xes_file
 from consumers.exports.csv_file import ESCAPE
 from consumers.imports import ocel
-from consumers.imports.log_file import BrokenRow, LogFile
+from consumers.imports.log_file import BrokenRow, LogFile, UnreadableLog
 from journey.identity import OWN_NAMESPACE
 from schemas.event import Touchpoint
 from schemas.identifiers import PersonKey
@@ -45,14 +45,12 @@ _PERSONAL = "personal_"
 class _Way:
     """How a format calls columns: some cells have `names` of their own, the rest a `prefix`.
 
-    `unescaped` undoes what the format did to text. `tells_empty`: it can tell an empty text from
-    nothing.
+    `unescaped` undoes what the format did to text.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
     unescaped: Callable[[str], str] = str
-    tells_empty: bool = True
 
     def cell(self, column: str) -> str:
         """Where a column stands."""
@@ -63,10 +61,7 @@ _WAYS = (
     # CSV, Parquet
     _Way(),
     _Way({"kind": xes_file.KIND, "occurred_at": xes_file.TIME}, unescaped=xes_file.unescaped),
-    _Way(
-        {"touchpoint_id": ocel.EVENT_ID, "kind": ocel.ACTIVITY, "occurred_at": ocel.TIME},
-        tells_empty=False,
-    ),
+    _Way({"touchpoint_id": ocel.EVENT_ID, "kind": ocel.ACTIVITY, "occurred_at": ocel.TIME}),
     # CloudEvents
     _Way(prefix="data."),
 )
@@ -75,9 +70,11 @@ _WAYS = (
 def own_rows(log: LogFile) -> OwnRows | None:
     """What reads the rows of a file that `journey export` wrote; None for any other file.
 
-    Raises UnreadableLog.
+    Raises UnreadableLog, also for one that holds nothing by which it could be known.
     """
     names = log.columns if log.columns is not None else _names_of_first_row(log)
+    if not names:
+        raise UnreadableLog(f"{log.path.name} holds no events, so there is nothing to record")
     for way in _WAYS:
         if all(way.cell(column) in names for column in _NEEDED):
             return _OwnRows(way, log, names).statement
@@ -122,13 +119,13 @@ class _OwnRows:
         topic = self._text(cells, "topic") or ""
         cls = BY_TOPIC.get(topic)
         if cls is not None:
-            fields, required = _fields(cls)
+            fields = _fields(cls)
         elif topic in UPCASTERS:
             # The columns of an old version are no more; whatever the row holds may be one.
-            fields, required = self._columns(cells), []
+            fields = self._columns(cells)
         else:
             raise BrokenRow("its topic is none that this program knows; upgrade the program")
-        state: dict[str, Any] = dict.fromkeys(required, "")
+        state: dict[str, Any] = {}
         for name in fields:
             text = self._text(cells, name)
             if text is not None:
@@ -184,24 +181,14 @@ class _OwnRows:
             text: str = "" if place is None else cells[place]
             return self._way.unescaped(text.removeprefix(ESCAPE)) if text else None
         found: str | None = cells.get(cell)
-        if found is None or not (found or self._way.tells_empty):
-            return None
-        return self._way.unescaped(found)
+        return None if found is None else self._way.unescaped(found)
 
 
 @cache
-def _fields(cls: type[Touchpoint]) -> tuple[list[str], list[str]]:
-    """(columns that are fields of the kind, those of them that are text and must be there)."""
-    names = [
-        name
-        for name in cls.model_fields
-        if name not in _NOT_STORED and name not in ("version", "actor", "personal")
-    ]
-    return names, [
-        name
-        for name in names
-        if cls.model_fields[name].is_required() and cls.model_fields[name].annotation is str
-    ]
+def _fields(cls: type[Touchpoint]) -> list[str]:
+    """The columns that are fields of the kind."""
+    not_columns = _NOT_STORED | {"version", "actor", "personal"}
+    return [name for name in cls.model_fields if name not in not_columns]
 
 
 def _json(text: str, column: str) -> Any:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -107,7 +108,7 @@ class OcelSqlite(OcelLog):
         self._database.executemany(
             "INSERT OR IGNORE INTO told VALUES (?, ?, ?)",
             (
-                (place, as_text(time), orjson.dumps([as_text(value) for value in values]))
+                (place, as_text(time), orjson.dumps([*map(_told, values)]))
                 for place, time, *values in found
             ),
         )
@@ -186,7 +187,7 @@ class OcelSqlite(OcelLog):
                 cells = CellMap()
                 if told is not None:
                     named = zip(self._columns[event_type], orjson.loads(told), strict=True)
-                    cells.update((name, value) for name, value in named if value)
+                    cells.update((name, value) for name, value in named if value is not None)
                 cells[EVENT_ID], cells[ACTIVITY] = as_text(event_id), as_text(event_type)
                 cells[TIME] = as_text(time)
                 if event_id:
@@ -201,6 +202,11 @@ class OcelSqlite(OcelLog):
             yield
         except sqlite3.DatabaseError as error:
             raise UnreadableLog(f"{self.path.name} {_sentence(error)}") from None
+
+
+def _told(value: Any) -> str | None:
+    """A value as a cell, which an empty text is, and nothing is not."""
+    return None if value is None else as_text(value)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
