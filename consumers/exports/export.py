@@ -231,12 +231,10 @@ def _whole(target: Path, *, private: bool) -> Iterator[_Sink]:
     writes over it.
     """
     part = target.with_name(f".{target.name}.part")
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb", _BUFFER) as file:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExportRefused(f"another export is writing {target.name}; wait for it") from None
+        if not _is_ours(descriptor, part):
+            raise ExportRefused(f"another export is writing {target.name}; wait for it")
         try:
             os.truncate(descriptor, 0)
             os.chmod(descriptor, 0o600 if private else 0o666 & ~_umask())
@@ -246,6 +244,16 @@ def _whole(target: Path, *, private: bool) -> Iterator[_Sink]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+
+
+def _is_ours(descriptor: int, part: Path) -> bool:
+    """Whether nobody else is writing it; then nobody else will until it is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who had it may just have put it in its place: then it is whole, and theirs.
+        return os.path.samestat(os.fstat(descriptor), part.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _umask() -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import importlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -239,6 +241,63 @@ def test_an_export_that_fails_leaves_nothing(
         )
     assert os.listdir(tmp_path) == ["x"]
     assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_two_exports_of_one_name_never_write_one_file(
+    log: JourneyLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while the other writes, nor when it has put its file in place just before."""
+    target, part, exporter = tmp_path / "x", tmp_path / ".x.part", Exporter(log.database)
+    with part.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ExportRefused, match="another export is writing x; wait for it"):
+            exporter.to_file(ALL_FORMATS["csv"], target, Selection())
+        assert part.exists()
+    part.write_text("whole")
+    lock = fcntl.flock
+
+    def too_late(descriptor: int, how: int) -> None:
+        part.replace(target)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(ExportRefused, match="another export is writing x; wait for it"):
+        exporter.to_file(ALL_FORMATS["csv"], target, Selection())
+    assert target.read_text() == "whole"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_an_export_follows_no_link_that_somebody_put_in_its_way(
+    log: JourneyLog, tmp_path: Path
+) -> None:
+    """In a folder that others may write to, personal data would go where it leads."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    (tmp_path / ".x.part").symlink_to(elsewhere)
+    with pytest.raises(ExportRefused, match="x cannot be written"):
+        Exporter(log.database).to_file(ALL_FORMATS["csv"], tmp_path / "x", Selection())
+    assert elsewhere.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "ocel-sqlite"])
+def test_a_disk_that_fills_up_half_way_leaves_nothing(
+    name: str, log: JourneyLog, tmp_path: Path
+) -> None:
+    """One sentence, no traceback, and no part of a file, whoever writes it: we, Arrow, SQLite."""
+    fill(log.database, journeys(4_000, 200, 1))
+    (tmp_path / "out").mkdir()
+    target = str(tmp_path / "out" / "x")
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+    done = subprocess.run(
+        [sys.executable, "-c", limited + COMMAND, "export", target, "--format", name],
+        cwd=ROOT,
+        env={**os.environ, **environment_for(log.database, tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert re.fullmatch(r"journey: x cannot be written \([^\n]+\)\.\n", done.stderr)
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_a_folder_that_is_not_there_is_said(log: JourneyLog, tmp_path: Path) -> None:
