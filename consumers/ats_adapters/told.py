@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,19 +18,15 @@ from consumers.ats_adapters.adapter import POLLED, Delivery
 from consumers.connections import Connection
 from consumers.errors import Untranslatable
 from journey.storage import without_nul
-from schemas.ats.lenient import Json
+from schemas.ats.lenient import FIRST_ATS, LONGEST_AHEAD, Json
 from schemas.event import Actor, Moment, Touchpoint
 from schemas.identifiers import PersonKey
 from schemas.statement import Statement
 from schemas.touchpoints import RejectionDecided, RejectionSent, UnrecognisedTouchpoint
 
 _PLANNED = frozenset({"starts_at", "ends_at"})
-_PLANNED_AHEAD = timedelta(days=5 * 365)
 # Time zones differ by less, clocks that are set by far less.
 _CLOCKS = timedelta(days=1)
-# Before it are "never" (year 1), empty spreadsheet cells (1900), and seconds since 1970 that are
-# taken for milliseconds.
-_FIRST_ATS = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ class Told:
         all. Raises pydantic.ValidationError, as `told` does.
         """
         for name in _PLANNED & fields.keys():
-            if fields[name] is not None and not self._is_credible(fields[name], _PLANNED_AHEAD):
+            if fields[name] is not None and not self._is_credible(fields[name], LONGEST_AHEAD):
                 fields[name] = None
         return kind.told(
             source=self.source,
@@ -73,7 +69,7 @@ class Told:
 
     def _is_credible(self, at: datetime, ahead: timedelta) -> bool:
         # The difference, since a sum may be past the end of time.
-        return at >= _FIRST_ATS and at - self.delivery.received_at <= ahead
+        return at >= FIRST_ATS and at - self.delivery.received_at <= ahead
 
     def unrecognised(
         self, event_id: str, when: Moment, label: str | None = None, **fields: Any

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from consumers.pollers.poller import Found
 from journey.database import Connection as DatabaseConnection
+from schemas.ats.lenient import FIRST_ATS
 from schemas.identifiers import DeliveryId
 
 OVERLAP = timedelta(minutes=10)
@@ -61,7 +62,10 @@ class Cursor:
     @property
     def since(self) -> datetime | None:
         """From when on the list is read; None: from its beginning."""
-        return None if self.cursor_at is None else self.cursor_at - OVERLAP
+        if self.cursor_at is None or self.cursor_at < FIRST_ATS:
+            # There is no overlap before year 1.
+            return None
+        return self.cursor_at - OVERLAP
 
     @property
     def has_begun(self) -> bool:

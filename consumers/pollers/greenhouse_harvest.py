@@ -25,7 +25,7 @@ from consumers.ats_adapters import greenhouse_harvest
 from consumers.errors import Unavailable
 from consumers.pollers.poller import Found
 from schemas.ats.greenhouse import ScheduledInterview, instant
-from schemas.ats.lenient import Json, objects, opaque_id
+from schemas.ats.lenient import LONGEST_AHEAD, Json, objects, opaque_id
 
 PER_PAGE = 500
 """The most that Harvest gives at once."""
@@ -66,7 +66,9 @@ class GreenhouseHarvest:
         said = ScheduledInterview.read(_loaded(body)) if endpoint in self.details else None
         if said is None or said.ends_at is None or said.status != "scheduled":
             return None
-        return max(said.ends_at, now) + _AFTER_INTERVIEW
+        # One of the end of time is not waited for.
+        is_to_be = said.ends_at - now < LONGEST_AHEAD
+        return max(said.ends_at, now) + _AFTER_INTERVIEW if is_to_be else None
 
     def detail_path(self, endpoint: str, object_id: str) -> str:
         """The feed of a candidate, or the interview itself."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 Json = dict[str, Any]
+
+# Before it are "never" (year 1), empty spreadsheet cells (1900), and seconds since 1970 that are
+# taken for milliseconds.
+FIRST_ATS = datetime(1990, 1, 1, tzinfo=UTC)
+"""No system that could tell of it is older."""
+LONGEST_AHEAD = timedelta(days=5 * 365)
+"""No appointment is made for a later time; what says so stands for "never"."""
 
 # An id is text of the source; longer than this it is something else in the wrong place.
 _LONGEST_ID = 200

@@ -269,6 +269,23 @@ def test_what_changes_before_a_change_dated_ahead_is_not_missed(
     assert polled.ids("scheduled_interviews") == [1, 2, 3]
 
 
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_times_that_stand_for_never_stop_no_poll(
+    polled: Polled, harvest: Harvest, never: str
+) -> None:
+    """Of a change or of an appointment: the object is kept, and the rounds go on."""
+    odd = {"updated_at": never, "start": {"date_time": never}, "end": {"date_time": never}}
+    harvest.put("scheduled_interviews", interview(1, **odd))
+    polled.round()
+    polled.next_round()
+    assert polled.ids("scheduled_interviews") == [1]
+    assert "updated_after" not in harvest.asked_for("scheduled_interviews")[-1].query
+    harvest.put("scheduled_interviews", interview(2))
+    polled.next_round()
+    assert polled.ids("scheduled_interviews") == [1, 2]
+    polled.ingest()
+
+
 def test_the_first_reading_may_begin_on_a_day(make: Make, harvest: Harvest) -> None:
     """`poll_since` keeps a long past out."""
     harvest.put("scheduled_interviews", interview(1), interview(2, updated_at=NOW.isoformat()))

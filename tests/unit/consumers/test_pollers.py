@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +14,7 @@ import consumers.pollers as package
 from consumers.ats_adapters import ALL_ADAPTERS
 from consumers.errors import Unavailable
 from consumers.pollers import ALL_POLLERS
+from consumers.pollers.cursors import Cursor
 from consumers.pollers.fetching import Api
 from consumers.pollers.poller import Poller
 from tests.support.harvest_server import payload
@@ -54,6 +57,54 @@ class TestEveryPoller:
         for endpoint in poller.lists:
             assert poller.list_path(endpoint, elsewhere) == poller.list_path(endpoint, NOW)
             assert poller.list_path(endpoint, None) != poller.list_path(endpoint, NOW)
+
+
+ODD = (None, {}, [], "", 0, 1.5, True, NOW.isoformat(), "0001-01-01T00:00:00Z", "9999-12-31",
+       "9999-12-31T23:59:59Z", "a\u0000b", "x" * 5_000)  # fmt: skip
+
+
+def bent(node: Any) -> Iterator[Any]:
+    """The document with each of its parts in turn left out, or something else."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield {name: one for name, one in node.items() if name != key}
+            yield from ({**node, key: other} for other in (*ODD, *bent(value)))
+    elif isinstance(node, list):
+        yield from ([*node[:place], other, *node[place + 1 :]] for place in range(len(node))
+                    for other in (*ODD, *bent(node[place])))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["candidate_rejected", "interview_over", "interview_all_day",
+                                  "interview_scheduled", "offer_out"])  # fmt: skip
+def test_an_object_bent_in_any_place_is_kept_or_a_failure(name: str) -> None:
+    """Nothing but Unavailable is raised, so the poll of this system goes on, and of others."""
+    endpoint = {"candidate": "candidates", "offer": "offers"}.get(
+        name.partition("_")[0], "scheduled_interviews"
+    )
+    for each in bent(payload(name)):
+        (found,) = HARVEST.list_found(endpoint, orjson.dumps([each]))
+        look_at = HARVEST.look_at(endpoint, found.body, NOW)
+        assert look_at is None or NOW <= look_at < NOW.replace(year=2032)
+        HARVEST.before(endpoint, found.body)
+        assert found.object_id.isprintable()
+        cursor = Cursor("gh", endpoint).after_page([found], [found], None, NOW).at_end(moved=True)
+        HARVEST.list_path(endpoint, cursor.since)
+
+
+def test_a_feed_bent_in_any_place_is_kept_or_a_failure() -> None:
+    """Beside a candidate that is bent as well."""
+    about = orjson.dumps(payload("candidate_rejected"))
+    for each in bent(payload("feed_as_answered")):
+        try:
+            found = HARVEST.detail_found("activity_feed", about, orjson.dumps(each))
+        except Unavailable:
+            continue
+        assert HARVEST.detail_joined("activity_feed", about, found) is not None
+    feed = orjson.dumps(payload("feed_as_answered"))
+    for candidate in bent(payload("candidate_rejected")):
+        about = orjson.dumps(candidate)
+        found = HARVEST.detail_found("activity_feed", about, feed)
+        assert HARVEST.detail_joined("activity_feed", about, found) is not None
 
 
 def test_what_is_another_at_each_look_is_no_change() -> None:
