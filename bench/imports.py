@@ -81,8 +81,7 @@ def _imported(database: Database, path: Path, size: int) -> float:
         lambda: importer.run(
             log_file,
             translate,
-            source="bench",
-            map_digest="bench",
+            log_map,
             quiet_until=NOW,
             aside=aside_of(path),
         )

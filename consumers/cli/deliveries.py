@@ -170,7 +170,7 @@ def redrive(
     with installation() as engine, engine.database.transaction() as transaction:
         redriven = inbox.redrive(transaction, filters, dry_run=dry_run)
     if ids and not redriven:
-        raise NotFound("none of these is a dead letter; `journey deliveries list --status dead`")
+        raise NotFound("none of these is a dead letter; `journey deliveries list --status dead` lists them")
     if as_json:
         print_json({"redriven": redriven, "dry_run": dry_run})
         return
@@ -179,7 +179,7 @@ def redrive(
         console().print(f"{redriven} {plural} would be pending again. Nothing was changed.")
     else:
         verb = "is" if redriven == 1 else "are"
-        console().print(f"{redriven} {plural} {verb} pending again; a running ingest reads them.")
+        console().print(f"{redriven} {plural} {verb} pending again, for a running ingest to read.")
 
 
 def _repair(connection: str, since: datetime, dry_run: bool, as_json: bool) -> None:
@@ -221,28 +221,15 @@ def _document(repaired: Repaired) -> dict[str, Any]:
 
 
 def _tell(repaired: Repaired, dry_run: bool) -> None:
+    from consumers.cli.amended import print_amended
     from consumers.cli.output import console, print_table
-    from consumers.repair import VERBS
 
     out = console()
     became = ", ".join(f"{count:,} {status}" for status, count in sorted(repaired.became.items()))
     out.print(f"{_counted(repaired.deliveries, 'delivery', 'deliveries')} read anew: {became}.\n")
-    usual = ("added", "corrected", "retracted", "unchanged")
-    shown = [
-        verb
-        for verb in VERBS
-        if verb in usual or any(counted[verb] for counted in repaired.verbs.values())
-    ]
-    print_table(
-        ("kind", *(verb.replace("_", " ") for verb in shown), "fields corrected"),
-        [
-            (
-                kind,
-                *(counted[verb] or None for verb in shown),
-                ", ".join(sorted(repaired.fields[kind])) or None,
-            )
-            for kind, counted in sorted(repaired.verbs.items())
-        ],
+    print_amended(
+        repaired.verbs,
+        repaired.fields,
         empty="They tell of no touchpoint, and none was recorded from them.",
     )
     if repaired.examples:

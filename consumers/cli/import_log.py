@@ -63,15 +63,19 @@ def import_log(
     mended and imported with the same map. The views are brought up to date at the end.
     Exit code 1 when rows are broken.
 
+    After the map was mended, import the same file again: what the earlier map told otherwise is
+    corrected, what it told and the new one does not is retracted, and nothing is there twice.
+
     Example: journey import hiring.csv --suggest > hiring.yaml
 
     Example: journey import hiring.csv --map hiring.yaml --dry-run
 
     Example: journey import hiring.csv --map hiring.yaml
 
-    JSON: {file, rows, touchpoints, repeated, ignored, broken, kinds: {kind: n}, other: {activity:
-    rows}, problems: [{line, reason}], first_at, last_at, resumed_at, finished_before, kept_aside,
-    dry_run, position}.
+    JSON: {file, rows, touchpoints, repeated, corrected, restored, retracted, left_alone, ignored,
+    broken, kinds: {kind: n}, amended: [{kind, added, corrected, restored, retracted, unchanged,
+    elsewhere, by_hand, fields: {field: corrections}}], other: {activity: rows}, problems: [{line,
+    reason}], first_at, last_at, resumed_at, finished_before, kept_aside, dry_run, position}.
     """
     from consumers.imports.formats import open_log
 
@@ -97,14 +101,13 @@ def import_log(
                 show(done, total, imported.rows, imported.rows - imported.resumed_at)
 
             if dry_run:
-                imported = importer.forecast(log_file, translate, progress=told)
+                imported = importer.forecast(log_file, translate, log_map, progress=told)
                 position = engine.log.position()
             else:
                 imported = importer.run(
                     log_file,
                     translate,
-                    source=log_map.source if log_map else "export",
-                    map_digest=log_map.model_dump_json() if log_map else "export",
+                    log_map,
                     quiet_until=moment(since, "--since", day_begins=True) or engine.clock.now(),
                     aside=aside_of(file),
                     most_broken=most_broken / 100,
@@ -145,14 +148,26 @@ def _opened(file: Path, map_: str | None) -> tuple[Any, Any, Any]:
 def _document(
     file: Path, imported: Imported, other: dict[str, int], dry_run: bool, position: int
 ) -> dict[str, Any]:
+    from consumers.comparison import VERBS
+
     return {
         "file": file.name,
         "rows": imported.rows,
         "touchpoints": imported.touchpoints,
         "repeated": imported.repeated,
+        "corrected": imported.corrected,
+        "restored": imported.restored,
+        "retracted": imported.retracted,
+        "left_alone": imported.left_alone,
         "ignored": imported.ignored,
         "broken": imported.broken,
         "kinds": dict(imported.kinds.most_common()),
+        "amended": [
+            {"kind": kind}
+            | {verb: verbs[verb] for verb in VERBS}
+            | {"fields": imported.fields[kind]}
+            for kind, verbs in sorted(imported.amended.items())
+        ],
         "other": other,
         "problems": [problem._asdict() for problem in imported.problems],
         "first_at": imported.first_at,
@@ -163,6 +178,18 @@ def _document(
         "dry_run": dry_run,
         "position": position,
     }
+
+
+def _touchpoints(imported: Imported) -> str:
+    """How many became what; what only a log that was imported before has, where there is any."""
+    counts = {
+        "corrected": imported.corrected,
+        "restored": imported.restored,
+        "retracted": imported.retracted,
+        "left alone": imported.left_alone,
+    }
+    amended = "".join(f", {name} {count:,}" for name, count in counts.items() if count)
+    return f"new {imported.touchpoints:,}, known {imported.repeated:,}{amended}"
 
 
 def _without_case(log_file: Any, log_map: Any) -> str:
@@ -177,6 +204,7 @@ def _without_case(log_file: Any, log_map: Any) -> str:
 def _tell(
     file: Path, imported: Imported, other: dict[str, int], dry_run: bool, *, without: str
 ) -> None:
+    from consumers.cli.amended import print_amended
     from consumers.cli.output import console, print_table, words
 
     out = console()
@@ -192,8 +220,7 @@ def _tell(
         out.print(f"Went on after row {imported.resumed_at:,}, where an earlier run had ended.")
     out.print(
         f"Rows: {imported.rows:,}, of these left out {imported.ignored:,}, "
-        f"broken {imported.broken:,}. "
-        f"Touchpoints: new {imported.touchpoints:,}, known {imported.repeated:,}."
+        f"broken {imported.broken:,}. Touchpoints: {_touchpoints(imported)}."
     )
     if without:
         out.print(without)
@@ -201,7 +228,10 @@ def _tell(
         out.print(
             f"They happened from {words(imported.first_at)} to {words(imported.last_at)} UTC."
         )
-    if dry_run:
+    if imported.amended:
+        out.print()
+        print_amended(imported.amended, imported.fields, empty="")
+    elif dry_run:
         out.print()
         print_table(("kind", "touchpoints"), imported.kinds.most_common(), empty="No touchpoints.")
     named = {activity: rows for activity, rows in other.items() if rows}

@@ -13,22 +13,36 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
+import psycopg
+
+from consumers.comparison import Step, Verb
+from consumers.imports.again import Again
 from consumers.imports.formats import format_of
 from consumers.imports.log_file import AnyRow, BrokenRow, LogFile
-from consumers.imports.reading import CHUNK
+from consumers.imports.log_map import LogMap
+from consumers.imports.registry import (
+    COUNTS,
+    ImportRunning,
+    Log,
+    begun,
+    earlier_maps,
+    finish,
+    note,
+    supersede,
+)
 from journey.arrays import UuidArray, use_arrays
 from journey.clock import Clock
 from journey.collector import collector_paused
 from journey.database import Connection, Database
-from journey.errors import JourneyError
+from journey.errors import DatabaseUnavailable, JourneyError
 from journey.journey_log import JourneyLog
 from schemas.statement import Statement
 
@@ -41,7 +55,6 @@ MOST_BROKEN = 0.05
 _JUDGED_FROM = 100
 """Fewer rows than these are too few to speak of a share, before the end of the file."""
 _FIRST_PROBLEMS = 20
-_IMPORT_LOCK = 0x696D70
 
 Translate = Callable[[Any], Sequence[Statement]]
 """Cells in, statements out; raises BrokenRow."""
@@ -49,10 +62,6 @@ Translate = Callable[[Any], Sequence[Statement]]
 
 class ImportStopped(JourneyError):
     """Too many rows are broken; what was recorded before stays, and is not doubled by a retry."""
-
-
-class ImportRunning(JourneyError):
-    """The same file is being imported by another process; wait for it or stop it."""
 
 
 class Problem(NamedTuple):
@@ -66,23 +75,57 @@ class Problem(NamedTuple):
 class Imported:
     """What an import did, or would do.
 
-    `rows`, `touchpoints` (new ones), `repeated` and `broken` are of all its runs, the rest is of
-    this one. `ignored` rows are those the map leaves out; `problems` the first of the `broken`;
-    `kinds` counts statements by kind.
+    `rows`, `broken` and the touchpoints are of all its runs, the rest is of this one. `touchpoints`
+    are new ones, `repeated` those known as they are told. Where the log was imported with another
+    map before: `corrected`, `retracted` and `restored` (taken back before, and told again) ones,
+    and those `left_alone`, of which a webhook or somebody's own correction has the last word.
+    `amended` counts these by kind, and `fields` which fields were corrected. `ignored` rows are
+    those the map leaves out; `problems` the first of the `broken`; `kinds` counts statements.
     """
 
     rows: int = 0
     touchpoints: int = 0
     repeated: int = 0
-    ignored: int = 0
+    corrected: int = 0
+    restored: int = 0
+    retracted: int = 0
+    left_alone: int = 0
     broken: int = 0
+    ignored: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
+    amended: dict[str, Counter[Verb]] = field(default_factory=dict)
+    fields: dict[str, Counter[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     first_at: datetime | None = None
     last_at: datetime | None = None
     resumed_at: int = 0
     finished_before: bool = False
+    is_again: bool = False
     kept_aside: Path | None = None
+
+    def counts(self) -> dict[str, int]:
+        """What the registry keeps of it."""
+        return {name: getattr(self, name) for name in COUNTS}
+
+    def take(self, steps: Iterable[Step]) -> None:
+        """Count what was found about a log that was imported before."""
+        for step in steps:
+            name = _COUNTED_AS[step.verb]
+            setattr(self, name, getattr(self, name) + 1)
+            kind = step.about.KIND
+            self.amended.setdefault(kind, Counter())[step.verb] += 1
+            self.fields.setdefault(kind, Counter()).update(step.fields)
+
+
+_COUNTED_AS: dict[Verb, str] = {
+    "added": "touchpoints",
+    "corrected": "corrected",
+    "restored": "restored",
+    "retracted": "retracted",
+    "unchanged": "repeated",
+    "elsewhere": "left_alone",
+    "by_hand": "left_alone",
+}
 
 
 class Progress(Protocol):
@@ -94,12 +137,13 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Rows that were read together, translated."""
+    """Rows that were read together, translated. `at` are their numbers, from 0."""
 
-    rows: int
-    statements: list[Statement]
-    broken: list[tuple[AnyRow, str]]
-    ignored: int
+    at: range
+    rows: int = 0
+    statements: Sequence[Statement] = ()
+    broken: Sequence[tuple[AnyRow, str]] = ()
+    ignored: int = 0
 
 
 class Importer:
@@ -114,9 +158,8 @@ class Importer:
         self,
         log_file: LogFile,
         translate: Translate,
+        log_map: LogMap | None,
         *,
-        source: str,
-        map_digest: str,
         quiet_until: datetime,
         aside: Path,
         most_broken: float = MOST_BROKEN,
@@ -125,150 +168,163 @@ class Importer:
     ) -> Imported:
         """Import a file, or what is left of it. Raises UnreadableLog before anything is recorded.
 
-        `quiet_until`: what was due before then alerts nobody. `aside` is where broken rows go.
-        Raises also ImportStopped, ImportRunning, DatabaseUnavailable.
+        `log_map` is what `translate` goes by, None for an export of ours; what other maps told of
+        the file before is corrected. `quiet_until`: what was due before then alerts nobody.
+        `aside` is where broken rows go, or a name like it where that one is taken.
+        Raises also ImportStopped, ImportRunning, ConfigurationError, DatabaseUnavailable.
         """
         log_file.check()
-        import_id = _digest(log_file.path, map_digest)
-        with self._only_one(import_id), contextlib.closing(_Aside(aside, log_file)) as kept:
-            imported = self._begin(import_id, log_file.path.name, source)
+        log = Log.of(log_file.path, log_map)
+        with self._session() as session, begun(session, log, aside, self._clock.now()) as found:
+            imported = Imported(
+                resumed_at=found.counts["rows"],
+                finished_before=found.is_finished,
+            )
+            for name, count in found.counts.items():
+                setattr(imported, name, count)
             if imported.finished_before:
                 return imported
-            kept.cut_to(self._aside_bytes(import_id))
-            for read in _batches(log_file, translate, batch, imported.resumed_at):
-                self._judge(imported, read, most_broken, last=read.rows < batch)
-                self._record(import_id, imported, read, kept, quiet_until)
-                if progress is not None:
-                    progress(*log_file.progress(), imported)
-            self._finish(import_id)
-            imported.kept_aside = kept.path if imported.broken else None
+            shown = _Shown(progress, imported, len(found.earlier))
+            again = self._again(session, log, log_file, found.earlier, shown)
+            if again is not None:
+                rows, broken, line, reason = again.broken
+                if broken > most_broken * rows:
+                    first = Problem(line, reason)
+                    raise _stopped(rows, broken, most_broken, first, imported.rows)
+                supersede(session, log)
+            with contextlib.closing(_Aside(found.aside, log_file)) as kept:
+                kept.cut_to(found.aside_bytes)
+                for read in self._reads(log_file, translate, batch, imported, again):
+                    if again is None:
+                        _judge(imported, read, most_broken, last=read.rows < batch)
+                    kept.write(read.broken)
+                    with session.transaction():
+                        candidates = self._record(session, read, again, imported)
+                        _be_quiet(session, candidates, quiet_until)
+                        note(session, log, imported.counts(), kept.bytes)
+                    shown(log_file, shown.last)
+                finish(session, log, self._clock.now())
+                imported.kept_aside = kept.path if imported.broken else None
             return imported
 
     def forecast(
         self,
         log_file: LogFile,
         translate: Translate,
+        log_map: LogMap | None,
         *,
         batch: int = BATCH,
         progress: Progress | None = None,
     ) -> Imported:
         """What `run` would do, without doing it."""
         log_file.check()
-        imported = Imported()
-        for read in _batches(log_file, translate, batch, 0):
-            known = self._known(read.statements)
-            _count(imported, read, len(read.statements) - known, known)
-            if progress is not None:
-                progress(*log_file.progress(), imported)
-        return imported
-
-    # --- one batch --------------------------------------------------------------------------
-
-    def _judge(self, imported: Imported, read: _Batch, most: float, *, last: bool) -> None:
-        rows, broken = imported.rows + read.rows, imported.broken + len(read.broken)
-        if broken > most * rows and (last or rows >= _JUDGED_FROM):
-            (line, *_), reason = (
-                read.broken[0] if read.broken else ((0,), "see the rows kept aside")
-            )
-            raise ImportStopped(
-                f"{broken:,} of {rows:,} rows are broken, more than {most:.0%}; "
-                f"the first of these is at {line:,}: {reason}. "
-                + (
-                    f"The {imported.rows:,} rows before are recorded; "
-                    if imported.rows
-                    else "Nothing was recorded; "
-                )
-                + "mend the map or the file, or allow more with --max-broken"
-            )
-
-    def _record(
-        self, import_id: str, imported: Imported, read: _Batch, kept: _Aside, quiet_until: datetime
-    ) -> None:
-        kept.write(read.broken)
-        with self._database.transaction() as connection:
-            recorded = self._log.record(read.statements, connection)
-            _count(imported, read, len(recorded.appended), recorded.repeated)
-            _be_quiet(connection, {each.bytes for each in recorded.candidates}, quiet_until)
-            connection.execute(
-                "UPDATE imports SET rows = %s, touchpoints = %s, repeated = %s, broken = %s, "
-                "kept_aside_bytes = %s WHERE import_id = %s",
-                [
-                    imported.rows,
-                    imported.touchpoints,
-                    imported.repeated,
-                    imported.broken,
-                    kept.bytes,
-                    import_id,
-                ],
-            )
-
-    def _known(self, statements: Sequence[Statement]) -> int:
-        """How many of these are recorded already, repeats among themselves included."""
-        ids = {said.touchpoint.touchpoint_id.bytes for said in statements}
-        with self._database.transaction() as connection:
-            use_arrays(connection)
-            row = connection.execute(
-                "SELECT count(*) FROM journey_events WHERE touchpoint_id = ANY(%b)",
-                [UuidArray.of(ids)],
-            ).fetchone()
-        assert row is not None
-        return int(row[0]) + len(statements) - len(ids)
-
-    # --- how far it has come ----------------------------------------------------------------
+        log = Log.of(log_file.path, log_map)
+        with self._session() as session:
+            earlier = earlier_maps(session, log)
+            imported = Imported()
+            shown = _Shown(progress, imported, len(earlier))
+            again = self._again(session, log, log_file, earlier, shown)
+            for read in self._reads(log_file, translate, batch, imported, again):
+                if again is None:
+                    known = _known(session, read.statements)
+                    _count(imported, read, len(read.statements) - known, known)
+                else:
+                    with session.transaction():
+                        self._record(session, read, again, imported)
+                        raise psycopg.Rollback
+                shown(log_file, shown.last)
+            return imported
 
     @contextlib.contextmanager
-    def _only_one(self, import_id: str) -> Iterator[None]:
-        with self._database.connect(autocommit=True) as connection:
-            row = connection.execute(
-                "SELECT pg_try_advisory_lock(%s, hashtext(current_schema() || %s))",
-                [_IMPORT_LOCK, import_id],
-            ).fetchone()
-            if row is None or not row[0]:
-                raise ImportRunning(
-                    "this file is being imported already; wait for that to end or stop it"
-                )
-            try:
-                yield
-            finally:
-                if not connection.closed:
-                    connection.execute("SELECT pg_advisory_unlock_all()")
+    def _session(self) -> Iterator[Connection]:
+        """A connection of its own, which holds locks and tables for as long as the import runs."""
+        try:
+            with self._database.connect(autocommit=True) as session:
+                use_arrays(session)
+                yield session
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailable(" ".join(str(error).split())[:300]) from error
 
-    def _begin(self, import_id: str, file_name: str, source: str) -> Imported:
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO imports (import_id, file_name, source, started_at) "
-                "VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                [import_id, file_name, source, self._clock.now()],
-            )
-            row = connection.execute(
-                "SELECT rows, touchpoints, repeated, broken, finished_at FROM imports "
-                "WHERE import_id = %s",
-                [import_id],
-            ).fetchone()
-        assert row is not None
-        return Imported(
-            rows=row[0],
-            touchpoints=row[1],
-            repeated=row[2],
-            broken=row[3],
-            resumed_at=row[0],
-            finished_before=row[4] is not None,
-        )
+    def _again(
+        self,
+        session: Connection,
+        log: Log,
+        log_file: LogFile,
+        earlier: Sequence[LogMap],
+        shown: _Shown,
+    ) -> Again | None:
+        if not earlier:
+            return None
+        again = Again.prepared(session, self._log, log, log_file, earlier, shown)
+        shown.imported.is_again = again is not None
+        return again
 
-    def _aside_bytes(self, import_id: str) -> int:
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT kept_aside_bytes FROM imports WHERE import_id = %s", [import_id]
-            ).fetchone()
-        assert row is not None
-        return int(row[0])
+    def _reads(
+        self,
+        log_file: LogFile,
+        translate: Translate,
+        size: int,
+        imported: Imported,
+        again: Again | None,
+    ) -> Iterator[_Batch]:
+        yield from _batches(log_file, translate, size, imported.rows)
+        if again is not None:
+            for rows in again.rows_left(imported.rows, size):
+                yield _Batch(rows)
 
-    def _finish(self, import_id: str) -> None:
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE imports SET finished_at = %s WHERE import_id = %s",
-                [self._clock.now(), import_id],
-            )
+    def _record(
+        self, session: Connection, read: _Batch, again: Again | None, imported: Imported
+    ) -> Collection[UUID]:
+        """Append a batch in the transaction of the session; whom it is about."""
+        if again is None:
+            recorded = self._log.record(read.statements, session)
+            _count(imported, read, len(recorded.appended), recorded.repeated)
+            return recorded.candidates
+        amended = again.record(read.statements, read.at, session)
+        _count(imported, read, 0, amended.repeated)
+        imported.take(amended.steps)
+        return amended.candidates
+
+
+class _Shown:
+    """Tells how far the import is, where the file is read several times."""
+
+    def __init__(self, progress: Progress | None, imported: Imported, earlier: int) -> None:
+        self._progress = progress
+        self.imported = imported
+        self.last = earlier + 1 if earlier else 0
+        """The number of the reading that records."""
+
+    def __call__(self, log_file: LogFile, reading: int) -> None:
+        if self._progress is not None:
+            done, total = log_file.progress()
+            self._progress(reading * total + done, (self.last + 1) * total, self.imported)
+
+
+def _judge(imported: Imported, read: _Batch, most: float, *, last: bool) -> None:
+    rows, broken = imported.rows + read.rows, imported.broken + len(read.broken)
+    if broken > most * rows and (last or rows >= _JUDGED_FROM):
+        (line, *_), reason = read.broken[0] if read.broken else ((0,), "see the rows kept aside")
+        raise _stopped(rows, broken, most, Problem(line, reason), imported.rows)
+
+
+def _stopped(rows: int, broken: int, most: float, first: Problem, recorded: int) -> ImportStopped:
+    before = f"The {recorded:,} rows before are" if recorded else "Nothing was"
+    return ImportStopped(
+        f"{broken:,} of {rows:,} rows are broken, more than {most:.0%}; "
+        f"the first of these is at {first.line:,}: {first.reason}. {before} recorded; "
+        "mend the map or the file, or allow more with --max-broken"
+    )
+
+
+def _known(session: Connection, statements: Sequence[Statement]) -> int:
+    """How many of these are recorded already, repeats among themselves included."""
+    ids = {said.touchpoint.touchpoint_id.bytes for said in statements}
+    row = session.execute(
+        "SELECT count(*) FROM journey_events WHERE touchpoint_id = ANY(%b)", [UuidArray.of(ids)]
+    ).fetchone()
+    assert row is not None
+    return int(row[0]) + len(statements) - len(ids)
 
 
 def aside_of(path: Path) -> Path:
@@ -285,15 +341,17 @@ def _batches(log_file: LogFile, translate: Translate, size: int, skip: int) -> I
     rows = log_file.rows()
     for start in range(0, skip, size):
         with collector_paused():
-            _translated(list(islice(rows, min(size, skip - start))), translate)
+            _translated(list(islice(rows, min(size, skip - start))), start, translate)
+    start = skip
     while some := list(islice(rows, size)):
         # Statements are part of no cycle, and there are thousands of them at any moment.
         with collector_paused():
-            read = _translated(some, translate)
+            read = _translated(some, start, translate)
         yield read
+        start += read.rows
 
 
-def _translated(rows: Sequence[AnyRow], translate: Translate) -> _Batch:
+def _translated(rows: Sequence[AnyRow], start: int, translate: Translate) -> _Batch:
     statements: list[Statement] = []
     broken: list[tuple[AnyRow, str]] = []
     ignored = 0
@@ -311,7 +369,8 @@ def _translated(rows: Sequence[AnyRow], translate: Translate) -> _Batch:
             statements += said
         else:
             ignored += 1
-    return _Batch(len(rows), statements, broken, ignored)
+    at = range(start, start + len(rows))
+    return _Batch(at, len(rows), statements, broken, ignored)
 
 
 def _count(imported: Imported, read: _Batch, touchpoints: int, repeated: int) -> None:
@@ -329,7 +388,7 @@ def _count(imported: Imported, read: _Batch, touchpoints: int, repeated: int) ->
         imported.last_at = max(times if imported.last_at is None else [imported.last_at, *times])
 
 
-def _be_quiet(connection: Connection, candidates: set[bytes], until: datetime) -> None:
+def _be_quiet(connection: Connection, candidates: Collection[UUID], until: datetime) -> None:
     """What was due before `until` in these journeys alerts nobody: it is history."""
     if not candidates:
         return
@@ -338,16 +397,8 @@ def _be_quiet(connection: Connection, candidates: set[bytes], until: datetime) -
         "INSERT INTO quiet_candidates SELECT candidate_id, %s FROM unnest(%b) AS candidate_id "
         "ON CONFLICT (candidate_id) DO UPDATE SET quiet_until = excluded.quiet_until "
         "WHERE quiet_candidates.quiet_until < excluded.quiet_until",
-        [until, UuidArray.of(sorted(candidates))],
+        [until, UuidArray.of(sorted({each.bytes for each in candidates}))],
     )
-
-
-def _digest(path: Path, map_digest: str) -> str:
-    digest = blake2b(map_digest.encode(), digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 class _Aside:

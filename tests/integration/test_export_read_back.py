@@ -51,8 +51,7 @@ def read_back(path: Path, log: JourneyLog) -> Imported:
     return Importer(log.database, log, log.clock).run(
         log_file,
         translate,
-        source="export",
-        map_digest="export",
+        None,
         quiet_until=T0,
         aside=path.with_suffix(".broken.csv"),
     )

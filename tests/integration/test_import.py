@@ -11,6 +11,7 @@ import pytest
 
 from consumers.imports.history import ImportRunning, ImportStopped, aside_of
 from consumers.imports.log_file import UnreadableLog
+from consumers.imports.registry import Log, begun
 from journey.database import Database
 from projections.runner import Runner
 from tests.support.alerts import a_sweeper
@@ -158,9 +159,8 @@ def test_an_import_that_was_cut_off_goes_on(database: Database, tmp_path: Path) 
         log_file = open_log(path, log_map)
         try:
             imported = importer.run(
-                log_file, Translator(log_map, log_file.key), source="old-ats",
-                map_digest=log_map.model_dump_json(), quiet_until=NOW, aside=aside_of(path),
-                batch=30, progress=kill,
+                log_file, Translator(log_map, log_file.key), log_map, quiet_until=NOW,
+                aside=aside_of(path), batch=30, progress=kill,
             )  # fmt: skip
             break
         except Killed:
@@ -173,13 +173,11 @@ def test_an_import_that_was_cut_off_goes_on(database: Database, tmp_path: Path) 
 
 def test_a_file_is_imported_by_one_at_a_time(database: Database, tmp_path: Path) -> None:
     """The second is told so, and may come back."""
-    from consumers.imports.history import Importer, _digest
-    from tests.support.builders import a_log
-
     path, log_map = a_csv(tmp_path / "log.csv", ROWS), a_map()
-    importer = Importer(database, a_log(database), FrozenClock(NOW))
+    log = Log.of(path, log_map)
     with (
-        importer._only_one(_digest(path, log_map.model_dump_json())),
+        database.connect(autocommit=True) as session,
+        begun(session, log, aside_of(path), NOW),
         pytest.raises(ImportRunning, match="imported already"),
     ):
         import_file(database, path, log_map)

@@ -61,12 +61,11 @@ def import_file(
     importer = Importer(database, JourneyLog(database, Vault(bytes(32)), clock), clock)
     translate = Translator(log_map, log_file.key)
     if dry_run:
-        return importer.forecast(log_file, translate, batch=batch)
+        return importer.forecast(log_file, translate, log_map, batch=batch)
     return importer.run(
         log_file,
         translate,
-        source=log_map.source,
-        map_digest=log_map.model_dump_json(),
+        log_map,
         quiet_until=quiet_until,
         aside=aside_of(path),
         most_broken=most_broken,
