@@ -119,10 +119,16 @@ class Api:
         told = response.links.get("next", {}).get("url")
         if told is None:
             return None
-        following = urljoin(url, told)
+        try:
+            following = urljoin(url, told)
+        except ValueError:
+            raise Unavailable("named a page as the next one whose address is none") from None
         if not self.is_ours(following):
             # Whoever answers so would be sent our key.
             raise Unavailable("named a page on another server as the next one")
+        if following == url:
+            # It would be read without end.
+            raise Unavailable("named the page itself as the next one")
         return following
 
 

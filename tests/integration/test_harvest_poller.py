@@ -468,6 +468,23 @@ def test_a_page_on_another_server_is_not_followed(polled: Polled, harvest: Harve
     assert polled.kept() == []
 
 
+@pytest.mark.parametrize(
+    ("link", "problem"),
+    [
+        ("http://[::1/v1/candidates", "named a page as the next one whose address is none"),
+        ("", "named the page itself as the next one"),
+    ],
+)
+def test_a_page_that_leads_nowhere_is_not_followed(
+    polled: Polled, harvest: Harvest, link: str, problem: str
+) -> None:
+    """It is waited for like any answer that cannot be read; the process goes on."""
+    harvest.answers = [(200, {"Link": f'<{link}>; rel="next"'})]
+    polled.step()
+    assert polled.poll.problem == problem
+    assert polled.kept() == []
+
+
 def test_a_page_that_is_gone_begins_its_list_anew(
     polled: Polled, harvest: Harvest, clock: FrozenClock
 ) -> None:
