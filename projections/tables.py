@@ -41,6 +41,7 @@ from projections.standing import (
     is_pending,
     silences_at,
 )
+from schemas.errors import NaiveDatetime
 
 Candidates = str | UUID | Iterable[str | UUID] | None
 """One candidate or several, as `journey show` takes them: an id, its first digits,
@@ -76,10 +77,10 @@ def touchpoints(
     """Touchpoints as they were recorded, in that order; the columns of `journey export`.
 
     `job` keeps those of one job. `as_of` asks what was known then. Never personal.
-    Raises UnknownCandidate, DatabaseUnavailable.
+    Raises UnknownCandidate, NaiveDatetime, DatabaseUnavailable.
     """
     jobs = frozenset() if job is None else frozenset([job])
-    selection = Selection(candidates=_found(engine, candidates), jobs=jobs, as_of=as_of)
+    selection = Selection(candidates=_found(engine, candidates), jobs=jobs, as_of=_aware(as_of))
     pages = Reading(engine.database, selection).pages()
     return table_of([record_batch(page, COLUMNS) for page in pages], COLUMNS)
 
@@ -167,7 +168,8 @@ def silences(
 
     A row a silence, ended ones too; `until` is null while it lasts. `level` is the gravest that a
     policy has reached (`nudge`, `breach`, `ghosted`, or null), `policy` the one that says so.
-    `now` is the moment of `as_of`, else the clock's. Raises UnknownCandidate, DatabaseUnavailable.
+    `now` is the moment of `as_of`, else the clock's.
+    Raises UnknownCandidate, NaiveDatetime, DatabaseUnavailable.
     """
     moment = _moment(engine, as_of, now)
     told = [
@@ -190,7 +192,7 @@ def findings(
     """What the rules find, each with its verdict at `now`; pending obligations, too.
 
     A row a finding; of a pending one `since` is when its time runs out. `job` keeps those about
-    an application for that job. Raises UnknownCandidate, DatabaseUnavailable.
+    an application for that job. Raises UnknownCandidate, NaiveDatetime, DatabaseUnavailable.
     """
     moment = _moment(engine, as_of, now)
     told = []
@@ -208,10 +210,19 @@ def _found(engine: Engine, candidates: Candidates) -> tuple[UUID, ...]:
     named = [candidates] if isinstance(candidates, str | UUID) else list(candidates)
     if not named:
         raise UnknownCandidate("the list of candidates is empty; leave it out to ask for all")
-    return tuple(each if isinstance(each, UUID) else engine.log.find(each) for each in named)
+    return tuple(engine.log.find(str(each)) for each in named)
+
+
+def _aware(moment: AsOf) -> AsOf:
+    """A moment that says where on earth it is; else it would be one or another by machine."""
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        raise NaiveDatetime(f"the time {moment.isoformat()} has no zone; say which zone it is in")
+    return moment
 
 
 def _moment(engine: Engine, as_of: AsOf, now: datetime | None) -> datetime:
+    for each in (as_of, now):
+        _aware(each)
     if now is not None:
         return now
     with engine.database.transaction() as connection:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -15,6 +16,7 @@ from journey.database import Database
 from journey.errors import UnknownCandidate
 from projections.standing import gravity
 from projections.tables import findings, silences, touchpoints
+from schemas.errors import NaiveDatetime
 from schemas.identifiers import PersonKey
 from tests.support.builders import T0, days, statement
 from tests.support.fakes import FrozenClock
@@ -64,6 +66,28 @@ def test_one_candidate_a_cohort_a_job_or_all(engine: Installation) -> None:
         touchpoints(engine, "greenhouse:candidate/99")
     with pytest.raises(UnknownCandidate, match="leave it out to ask for all"):
         touchpoints(engine, [])
+    with pytest.raises(UnknownCandidate):
+        touchpoints(engine, UUID(int=1))
+
+
+@pytest.mark.parametrize("table", [touchpoints, silences, findings])
+def test_before_anything_was_known_a_table_is_empty(
+    engine: Installation, table: Callable[..., pa.Table]
+) -> None:
+    """And has its columns all the same; so has one of a job that nobody applied for."""
+    columns = table(engine).schema
+    for asked in ({"as_of": 0}, {"as_of": days(-400)}, {"job": "greenhouse:none"}):
+        empty = table(engine, **asked)
+        assert (empty.num_rows, empty.schema) == (0, columns), asked
+
+
+@pytest.mark.parametrize("table", [touchpoints, silences, findings])
+def test_a_moment_without_a_zone_is_refused(
+    engine: Installation, table: Callable[..., pa.Table]
+) -> None:
+    """It would be another one on another machine."""
+    with pytest.raises(NaiveDatetime, match="has no zone"):
+        table(engine, as_of=datetime(2026, 3, 2))  # noqa: DTZ001
 
 
 def test_silences_say_what_the_command_line_says(engine: Installation) -> None:
