@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -134,9 +134,36 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def lines(text: str, width: int, most: int) -> Sequence[str]:
-    """Text in at most so many lines of at most so many characters; what is too long is cut."""
-    found = textwrap.wrap(text, width) or [""]
+def breadth(text: str) -> float:
+    """How broad a text is, in letters of the usual breadth, about, whatever the font."""
+    return sum(map(_letters, text))
+
+
+def _letters(character: str) -> float:
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.9
+    if unicodedata.combining(character):
+        return 0.0
+    return 1.5 if character.isupper() or character in "mw@%" else 1.0
+
+
+def lines(text: str, width: float, most: int) -> Sequence[str]:
+    """Text in at most so many lines, each at most so broad; what is too long is cut."""
+    found = [""]
+    for word in text.split():
+        if breadth(f"{found[-1]} {word}".lstrip()) <= width:
+            found[-1] = f"{found[-1]} {word}".lstrip()
+            continue
+        if found[-1]:
+            found.append("")
+        # Japanese has no spaces, and some words are longer than a line.
+        for character in word:
+            if breadth(found[-1] + character) > width:
+                found.append("")
+            found[-1] += character
     if len(found) > most:
-        found = [*found[: most - 1], found[most - 1][: width - 1] + "…"]
+        last = found[most - 1]
+        while breadth(f"{last}…") > width:
+            last = last[:-1]
+        found[most - 1 :] = [f"{last}…"]
     return found

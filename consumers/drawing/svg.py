@@ -12,6 +12,7 @@ from consumers.drawing.picture import (
     Arrow,
     Box,
     Picture,
+    breadth,
     caption,
     length,
     lines,
@@ -28,6 +29,7 @@ _MARGIN, _HEAD, _FOOT = 28.0, 74.0, 46.0
 _ROUND = 9.0
 _WIDEST, _THINNEST = 9.0, 1.0
 _BOX_CHARACTERS, _BOX_LINES = 18, 3
+_WIDEST_TITLE = 1_200.0
 # How wide a character is, about.
 _TITLE_CHARACTER, _CHARACTER, _LABEL_CHARACTER = 8.6, 6.2, 5.6
 
@@ -55,8 +57,11 @@ class _Drawing:
         """The document, an element a line."""
         drawn = self._drawn
         title, sentence = drawn.title, f"{caption(drawn)} {self._legend()}"
-        wide = max(len(title) * _TITLE_CHARACTER, len(sentence) * _CHARACTER, _WIDTH)
-        width = max(self._layout.width * _COLUMN + _WIDTH, wide) + 2 * _MARGIN
+        wide = max(self._layout.width * _COLUMN + _WIDTH, len(sentence) * _CHARACTER)
+        # A title may name a hundred jobs: then it is cut, and stands in full in the tooltip.
+        wide = max(wide, min(breadth(title) * _TITLE_CHARACTER, _WIDEST_TITLE))
+        (headline,) = lines(title, wide / _TITLE_CHARACTER, 1)
+        width = wide + 2 * _MARGIN
         height = self._layout.height * _LAYER + _HEAD + _FOOT + 2 * _MARGIN
         yield (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -67,7 +72,7 @@ class _Drawing:
         yield f'<title id="title">{_escaped(title)}</title>'
         yield f'<desc id="description">{_escaped(self._description())}</desc>'
         yield f'<rect width="100%" height="100%" fill="{_PAPER}"/>'
-        yield f'<text x="{_MARGIN}" y="{_MARGIN + 8}" font-size="16">{_escaped(title)}</text>'
+        yield f'<text x="{_MARGIN}" y="{_MARGIN + 8}" font-size="16">{_escaped(headline)}</text>'
         yield (
             f'<text x="{_MARGIN}" y="{_MARGIN + 28}" fill="{_QUIET}">{_escaped(sentence)}</text>'
         )

@@ -11,7 +11,7 @@ import pytest
 
 from consumers.drawing.dot import dot
 from consumers.drawing.layout import laid_out
-from consumers.drawing.picture import Picture, caption, length, picture
+from consumers.drawing.picture import Picture, breadth, caption, length, lines, picture
 from consumers.drawing.svg import svg
 from projections.measures import Edge, Graph, Step
 
@@ -95,6 +95,41 @@ def test_names_from_outside_are_escaped() -> None:
     for line in lines:
         bare = line.replace("\\\\", "").replace('\\"', "")
         assert bare.count('"') % 2 == 0, line
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "一次面接（オンライン）実施後の社内評価待ちステータス", "W" * 60, "i" * 60, "😀" * 40,
+        "a long name of many short words that goes on and on and on, and ends",
+        "Phone screen", "", "x" * 10_000,
+    ],
+)  # fmt: skip
+def test_words_stay_within_their_box(name: str) -> None:
+    """Whatever the script: broad characters count for more. What is cut is said in full, too."""
+    lines_of_name = lines(name, 18, 3)
+    assert len(lines_of_name) <= 3
+    assert all(breadth(line) <= 18 for line in lines_of_name)
+    told = "".join(lines_of_name).removesuffix("…").replace(" ", "")
+    assert name.replace(" ", "").startswith(told)
+    if breadth(name) <= 18:
+        assert lines_of_name == [name]
+    graph = a_graph({(name, "talk"): 3})
+    full = [each.text for each in ET.fromstring(svg(drawn(graph))).iter(f"{SVG}title")]
+    assert any(
+        str(text).startswith(f"{name}: 3 times") or f"{name} →" in str(text) for text in full
+    )
+
+
+def test_a_long_title_is_cut_and_told_in_full() -> None:
+    """A picture of a hundred jobs is no wider than what is drawn of them, or a screen."""
+    title = "Stages of 12 applications, job " + ", ".join(f"greenhouse:{n}" for n in range(100))
+    root = ET.fromstring(svg(picture(GRAPH, title)))
+    assert root[0].text == title
+    assert float(root.get("width") or 0) <= 1_300
+    shown = [str(text.text) for text in root.iter(f"{SVG}text")]
+    assert shown[0].startswith("Stages of 12 applications, job greenhouse:0")
+    assert shown[0].endswith("…")
 
 
 def test_a_picture_is_the_same_each_time() -> None:
