@@ -8,7 +8,8 @@ from typing import Any
 from bench.harness import NOW, Figure, in_turn, meaning, seconds
 from bench.log import filled
 from journey.database import Database
-from projections.measures import Cohort, Graph, aggregate_map, graph, read_paths
+from projections.directly_follows import Graph, graph
+from projections.measures import Cohort, aggregate_map, read_paths
 from projections.paths.kinds import KINDS
 from projections.reading import fact_of
 from projections.rebuild import rebuild

@@ -1,42 +1,30 @@
-"""What all applications together tell: the graph of what follows what, stages, waiting, outcomes.
+"""What all applications together tell: stages, waiting, outcomes, and what follows what.
 
-The functions over arrays and rows are pure; `aggregate_map` reads the views' tables at one moment
-and calls them. Durations are in seconds, to the microsecond. A median of an even number of values
-is the mean of the middle two, a p90 lies between its neighbours in proportion, as NumPy, pandas
-and PM4Py have it.
+The functions over rows are pure; `aggregate_map` reads the views' tables at one moment and calls
+them. Durations are in seconds, to the microsecond.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from journey.database import Connection, Database
 from journey.errors import JourneyError
+from projections.directly_follows import NOBODYS_STEPS, By, Graph, graph, without
+from projections.grouping import Flags, Groups, ends_of_cases, first_times, spreads
 from projections.paths.fold import packed
 from projections.paths.kinds import KINDS, NUMBER
-from projections.paths.unpacking import Numbers, Steps, moments, unpack
+from projections.paths.unpacking import Steps, moments, unpack
 from projections.paths.view import part_name
 from projections.positions import projected_up_to
 
-By = Literal["kind", "stage"]
-"""What a step of the graph is: a touchpoint, by its kind, or the entry into a stage."""
-
-NOBODYS_STEPS = (
-    "touchpoint_corrected", "touchpoint_retracted", "candidates_merged", "candidates_unmerged",
-    "person_erased",
-)  # fmt: skip
-"""Kinds that speak of the log and not of what a candidate lived through."""
-
-_MICROSECONDS = 1_000_000
-Flags = NDArray[np.bool_]
 _TABLES = "applications, paths, silences, projection_tracking"
 
 
@@ -66,49 +54,6 @@ class Spread:
     mean_seconds: float | None
     median_seconds: float | None
     p90_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A node of the graph. `count`: how often; `applications`: of how many.
-
-    `first` and `last`: how many paths begin and end with it. `place`: how many steps an
-    application has behind it when it comes to this one for the first time, on average.
-    """
-
-    name: str
-    count: int
-    applications: int
-    first: int
-    last: int
-    place: float
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """How often `after` came directly after `before` in one application, and how long it took."""
-
-    before: str
-    after: str
-    count: int
-    mean_seconds: float
-    median_seconds: float
-    p90_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """The directly-follows graph: steps and edges, the most frequent first.
-
-    Per application, in order of (occurred_at, recorded). Touchpoints that name no application are
-    in no path.
-    """
-
-    by: By
-    applications: int
-    touchpoints: int
-    steps: tuple[Step, ...]
-    edges: tuple[Edge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,137 +125,6 @@ class Standing(NamedTuple):
     stages: Sequence[tuple[str, datetime]]
 
 
-# --- the graph ------------------------------------------------------------------------------
-
-
-def graph(steps: Steps, names: Sequence[str], by: By) -> Graph:
-    """The directly-follows graph of paths; `names[number]` is what a step's number stands for."""
-    starts, ends = _edges_of_cases(steps.case)
-    return Graph(
-        by,
-        int(starts.sum()),
-        len(steps.what),
-        _steps(steps, names, starts, ends),
-        _edges(steps, names, np.flatnonzero(~ends)),
-    )
-
-
-def without(steps: Steps, numbers: Sequence[int]) -> Steps:
-    """The steps less those of some kinds."""
-    kept = ~np.isin(steps.what, numbers)
-    if kept.all():
-        return steps
-    return Steps(steps.what[kept], steps.at[kept], steps.case[kept])
-
-
-def _steps(steps: Steps, names: Sequence[str], starts: Flags, ends: Flags) -> tuple[Step, ...]:
-    first = np.bincount(steps.what[starts], minlength=len(names))
-    last = np.bincount(steps.what[ends], minlength=len(names))
-    groups = _Groups.of(steps.what, len(names))
-    applications, places = _first_times(steps, starts, groups)
-    found = [
-        Step(names[key], int(count), int(many), int(first[key]), int(last[key]), float(place))
-        for key, count, many, place in zip(
-            groups.keys, groups.counts, applications, places, strict=True
-        )
-    ]
-    return tuple(sorted(found, key=lambda step: (-step.count, step.name)))
-
-
-def _edges(steps: Steps, names: Sequence[str], before: Numbers) -> tuple[Edge, ...]:
-    """`before`: the places in the arrays whose next place is the next step of the same path."""
-    pairs = steps.what[before] * len(names) + steps.what[before + 1]
-    lasted = steps.at[before + 1] - steps.at[before]
-    found = [
-        Edge(names[pair // len(names)], names[pair % len(names)], *told)
-        for pair, told in _spreads(pairs, lasted, len(names) ** 2)
-    ]
-    return tuple(sorted(found, key=lambda edge: (-edge.count, edge.before, edge.after)))
-
-
-# --- arrays ---------------------------------------------------------------------------------
-
-
-def _edges_of_cases(case: Numbers) -> tuple[Flags, Flags]:
-    """Which places begin a case, and which end one."""
-    starts, ends = np.ones(len(case), dtype=bool), np.ones(len(case), dtype=bool)
-    starts[1:] = case[1:] != case[:-1]
-    ends[:-1] = starts[1:]
-    return starts, ends
-
-
-def _first_times(
-    steps: Steps, starts: Flags, groups: _Groups
-) -> tuple[Numbers, NDArray[np.float64]]:
-    """Of each group (a kind or stage): how many cases come to it, and with how many steps behind
-    them when they first do, on average."""
-    firsts = groups.firsts(steps.case)
-    cases = groups.sums(firsts)
-    here = np.arange(len(starts))
-    behind = here - np.maximum.accumulate(np.where(starts, here, 0))
-    return cases, groups.sums(behind[groups.order] * firsts) / cases
-
-
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """Equal keys brought together by `order`: each key, where it begins there, how many it has."""
-
-    order: Numbers
-    keys: Numbers
-    begins: Numbers
-    counts: Numbers
-
-    @classmethod
-    def of(cls, keys: Numbers, below: int) -> _Groups:
-        """Groups of keys from 0 to `below`; within each the order stays."""
-        # NumPy sorts small numbers by counting them, many times faster than others.
-        small = keys.astype(np.uint16) if below <= 1 << 16 else keys
-        order = np.argsort(small, kind="stable")
-        ordered = keys[order]
-        changes = np.ones(len(keys), dtype=bool)
-        changes[1:] = ordered[1:] != ordered[:-1]
-        begins = np.flatnonzero(changes)
-        return cls(order, ordered[begins], begins, np.diff(begins, append=len(keys)))
-
-    def firsts(self, case: Numbers) -> Flags:
-        """In the order of the groups: whether a case is there in its group for the first time."""
-        ordered = case[self.order]
-        found = np.ones(len(ordered), dtype=bool)
-        found[1:] = ordered[1:] != ordered[:-1]
-        found[self.begins] = True
-        return found
-
-    def sums(self, values: NDArray[Any]) -> Numbers:
-        """The sum of each group; the values stand in the order of the groups."""
-        if not len(self.begins):
-            return np.zeros(0, dtype=np.int64)
-        return np.add.reduceat(values.astype(np.int64), self.begins)
-
-    def quantile(self, values: Numbers, share: float) -> NDArray[np.float64]:
-        """A quantile of each group; the values of each group stand in order."""
-        place = (self.counts - 1) * share
-        low = np.floor(place).astype(np.int64)
-        high = np.minimum(low + 1, self.counts - 1)
-        below, above = values[self.begins + low], values[self.begins + high]
-        found: NDArray[np.float64] = below + (above - below) * (place - low)
-        return found
-
-
-def _spreads(
-    keys: Numbers, lasted: Numbers, below: int
-) -> Iterator[tuple[int, tuple[int, float, float, float]]]:
-    """Each key with count, mean, median and p90 (in seconds) of what lasted (microseconds)."""
-    groups = _Groups.of(keys, below)
-    ordered = lasted[groups.order]
-    means = groups.sums(ordered) / groups.counts
-    for begin, count in zip(groups.begins, groups.counts, strict=True):
-        ordered[begin : begin + count].sort()
-    medians, p90s = groups.quantile(ordered, 0.5), groups.quantile(ordered, 0.9)
-    for key, count, *took in zip(groups.keys, groups.counts, means, medians, p90s, strict=True):
-        mean, median, p90 = (round(float(each)) / _MICROSECONDS for each in took)
-        yield int(key), (int(count), mean, median, p90)
-
-
 # --- stages ---------------------------------------------------------------------------------
 
 
@@ -336,9 +150,9 @@ def stage_volumes(
     applications: Sequence[Standing], entries: Steps, names: Sequence[str]
 ) -> tuple[StageVolume, ...]:
     """Stages in the order in which applications come to them, on average."""
-    starts, ends = _edges_of_cases(entries.case)
-    groups = _Groups.of(entries.what, len(names))
-    entered, places = _first_times(entries, starts, groups)
+    starts, ends = ends_of_cases(entries.case)
+    groups = Groups.of(entries.what, len(names))
+    entered, places = first_times(entries, starts, groups)
     standing: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for stage, case in zip(entries.what[ends], entries.case[ends], strict=True):
         standing[int(stage)][applications[case].status] += 1
@@ -370,7 +184,7 @@ def _stays(
     # One that was closed before it came to this stage stays there after its end.
     over &= left >= entries.at
     lasted = (left - entries.at)[over]
-    return {key: Spread(*told) for key, told in _spreads(entries.what[over], lasted, stages)}
+    return {key: Spread(*told) for key, told in spreads(entries.what[over], lasted, stages)}
 
 
 def _volume(

@@ -56,7 +56,8 @@ from schemas.findings import AlertEvent, AlertRaised
 from schemas.personal import Personal
 
 if TYPE_CHECKING:
-    from projections.measures import AggregateMap, By, Cohort
+    from projections.directly_follows import By
+    from projections.measures import AggregateMap, Cohort
 
 AsOf = datetime | int | None
 """A recorded moment, a position of the log, or None for all that is known."""

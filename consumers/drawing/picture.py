@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from projections.measures import Edge, Graph, Step
+from projections.directly_follows import Edge, Graph, Step
 
 BEGIN, END = "begin", "end"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -144,7 +144,9 @@ def _letters(character: str) -> float:
         return 1.9
     if unicodedata.combining(character):
         return 0.0
-    return 1.5 if character.isupper() or character in "mw@%" else 1.0
+    if character in "MWmw@%":
+        return 1.8
+    return 1.3 if character.isupper() else 1.0
 
 
 def lines(text: str, width: float, most: int) -> Sequence[str]:

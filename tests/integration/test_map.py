@@ -18,7 +18,8 @@ import pytest
 from consumers.bootstrap import Installation
 from consumers.imports.log_map import load_log_map
 from journey.database import Database
-from projections.measures import NOBODYS_STEPS, AggregateMap, Cohort, PathsIncomplete, aggregate_map
+from projections.directly_follows import NOBODYS_STEPS
+from projections.measures import AggregateMap, Cohort, PathsIncomplete, aggregate_map
 from projections.paths.kinds import KINDS
 from projections.rebuild import rebuild
 from projections.runner import Runner

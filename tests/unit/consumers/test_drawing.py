@@ -13,7 +13,7 @@ from consumers.drawing.dot import dot
 from consumers.drawing.layout import laid_out
 from consumers.drawing.picture import Picture, breadth, caption, length, lines, picture
 from consumers.drawing.svg import svg
-from projections.measures import Edge, Graph, Step
+from projections.directly_follows import Edge, Graph, Step
 
 NASTY = 'a<b> & "c" \\ ]]> \x07\x1b[31m\n\u202e</svg>\ufffe'
 SVG = "{http://www.w3.org/2000/svg}"
