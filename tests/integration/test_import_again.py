@@ -32,6 +32,7 @@ from tests.support.alerts import a_sweeper
 from tests.support.builders import a_log, the_meaning
 from tests.support.fakes import FrozenClock
 from tests.support.imports import FIELDS, NOW, a_map, import_file
+from tests.support.ocel_files import ocel_json
 from tests.support.truth import FULL, a_chance, assert_no_gaps, rows
 
 MASTER = bytes(32)
@@ -346,6 +347,26 @@ def test_people_who_were_made_one_are_not_told_apart_by_a_map(
     assert import_file(database, path, the_map({"person": {"email": "mail"}})).finished_before
 
 
+def test_other_rows_of_the_same_file_take_the_place_of_the_first(
+    database: Database, tmp_path: Path
+) -> None:
+    """An object-centric log seen by other objects has other rows, and more or fewer of them."""
+    path = ocel_json(tmp_path / "log.jsonocel")
+    columns = {"activity": "ocel:activity", "time": "ocel:timestamp", "event_id": "ocel:eid"}
+    maps = [
+        a_map(case=f"ocel:type:{seen_by}", **columns) for seen_by in ("applications", "recruiters")
+    ]
+    for before, after in (maps, maps[::-1]):
+        import_file(database, path, after)
+        expected = told_by(database)
+        begins_anew(database)
+        told = import_file(database, path, before).touchpoints
+        done = import_file(database, path, after, batch=1)
+        assert told_by(database) == expected
+        assert done.retracted + done.corrected + done.repeated >= told
+        begins_anew(database)
+
+
 def test_the_word_of_a_webhook_and_of_a_hand_stands(database: Database, tmp_path: Path) -> None:
     """A map corrects what maps told."""
     path = a_file(tmp_path / "log.csv")
@@ -455,7 +476,7 @@ def edited(chance: random.Random, fields: dict[str, Any]) -> dict[str, Any]:
             named = chance.choice(("applied", "interview", "rejected", "misc"))
             fields = {**fields, "activities": {**fields["activities"], named: kind}}
         else:
-            name = chance.choice([*EDITS, *WHO_IT_IS])
+            name = chance.choice([*EDITS, *WHO_IT_IS, *WHO_IT_IS, *WHO_IT_IS])
             fields = {**fields, name: chance.choice(EDITS[name])}
     return fields
 
@@ -504,7 +525,7 @@ def test_after_any_edits_of_a_map_the_log_tells_what_the_last_one_tells(
     for number in range(ROUNDS):
         begins_anew(database)
         lines = [a_random_row(chance, at) for at in range(chance.randrange(5, 40))]
-        fields: dict[str, Any] = {**FIELDS, "time_zone": "UTC"}
+        fields = edited(chance, {**FIELDS, "time_zone": "UTC"})
         path = a_file(tmp_path / f"{number}.csv", lines[: chance.randrange(1, len(lines) + 1)])
         imports(database, path, a_map(**fields), chance)
         for step in range(chance.randrange(1, 4)):
