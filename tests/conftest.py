@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from psycopg.conninfo import make_conninfo
 
 from consumers.bootstrap import Installation
@@ -28,6 +29,10 @@ from tests.support.kafka_broker import Broker, NoBroker, broker, without
 from tests.support.processes import PATIENCE_SECONDS
 
 _tenants = count(1)
+
+# An example is not wrong for being slow: other tests run beside, on a machine that is shared.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

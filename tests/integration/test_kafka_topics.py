@@ -41,6 +41,12 @@ CHECKS = ("kafka", "kafka broker", "kafka topics")
 NAMES = ["deliveries", "touchpoints", "alerts", "dead-letters"]
 
 
+@pytest.fixture(autouse=True)
+def patient_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for what a busy broker says."""
+    monkeypatch.setattr("consumers.kafka_stream.cluster.LOOK_SECONDS", PATIENCE_SECONDS)
+
+
 @pytest.fixture
 def missing(cluster: Cluster) -> Cluster:
     """A cluster like the test's own whose topics are not there yet."""
