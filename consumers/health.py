@@ -47,9 +47,6 @@ def examine(installation: Installation) -> Iterator[Check]:
         yield from _topics(installation)
     try:
         database = installation.database
-    except DatabaseUnavailable as error:
-        yield Check("database", "wrong", str(error), "start the server, or mend the URL")
-        return
     except JourneyError as error:
         yield _failed("database", error)
         return
@@ -67,7 +64,7 @@ def examine(installation: Installation) -> Iterator[Check]:
             yield from _publish_lag(installation, connection, now)
             yield from _feeds(connection)
     except DatabaseUnavailable as error:
-        yield Check("database", "wrong", str(error), "start the server, or mend the URL")
+        yield _failed("database", error)
 
 
 def glance(
@@ -537,7 +534,12 @@ def _master_key(installation: Installation, connection: Connection) -> Iterator[
 def _feeds(connection: Connection) -> Iterator[Check]:
     feeds = feeds_of(connection)
     if not feeds:
-        yield Check("feeds", "note", "no source has told anything yet", "try `journey demo`")
+        yield Check(
+            "feeds",
+            "note",
+            "no source has told anything yet",
+            "point a webhook at it, or `journey import` a log",
+        )
     for feed in feeds:
         yield Check(
             f"feed {feed.source}",

@@ -15,8 +15,10 @@ def read_yaml(path: Path, called: str) -> Any:
     """What the file holds. Raises ConfigurationError that begins with what the file is `called`."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{called} cannot be read ({type(error).__name__})") from None
+    except OSError as error:
+        raise ConfigurationError(f"{called} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{called} is not UTF-8; save it as that") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -261,7 +261,10 @@ class JourneyLog(Application[UUID]):
                 found = self.identity.find(connection, key)
                 if found is not None:
                     return found
-                raise UnknownCandidate("no candidate is known by that key")
+                raise UnknownCandidate(
+                    "no candidate is known by that key; write it as its source does, such as "
+                    "greenhouse:candidate/123"
+                )
             low, high = _uuid_range(reference)
             rows = connection.execute(
                 "SELECT DISTINCT originator_id FROM journey_events "
@@ -270,8 +273,11 @@ class JourneyLog(Application[UUID]):
             ).fetchall()
         if len(rows) == 1:
             return UUID(str(rows[0][0]))
-        problem = "several candidates have" if rows else "nobody has"
-        raise UnknownCandidate(f"{problem} an id that begins with {reference!r}")
+        if rows:
+            raise UnknownCandidate(
+                f"several candidates have an id that begins with {reference!r}; give more of it"
+            )
+        raise UnknownCandidate(f"nobody has an id that begins with {reference!r}")
 
     def put_statements(self, statements: Iterable[Statement]) -> Recorded:
         """`record` in a transaction of its own."""

@@ -120,9 +120,15 @@ def main() -> None:
 
 def _sentence(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
-    text = str(format_message() if format_message else error).strip()
-    # Some say nothing, because their help was printed instead.
-    return " ".join(text.split()) or "give a command"
+    text = str(format_message() if format_message else error)
+    text = " ".join(text.replace("Value error, ", "").removeprefix("Invalid value: ").split())
+    if not text:
+        # Its help was printed instead.
+        return "give a command"
+    context = getattr(error, "ctx", None)
+    if context is None or ";" in text or text.endswith("?"):
+        return text
+    return f"{text.rstrip('.')}; see `{context.command_path} --help`"
 
 
 def _complain(sentence: str) -> None:

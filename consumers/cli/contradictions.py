@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from consumers.cli.options import AsJson, Moment, moment
+from consumers.cli.options import AsJson, Moment, check_known, moment
 
 
 def contradictions(
@@ -37,6 +37,7 @@ def contradictions(
 
     now = moment(at)
     with installation() as engine:
+        check_known(rule, engine.meaning.rules.rules, "rule")
         found = engine.queries.contradictions(
             now or engine.clock.now(),
             candidate_id=engine.log.find(candidate) if candidate else None,

@@ -170,7 +170,9 @@ def redrive(
     with installation() as engine, engine.database.transaction() as transaction:
         redriven = inbox.redrive(transaction, filters, dry_run=dry_run)
     if ids and not redriven:
-        raise NotFound("none of these is a dead letter; `journey deliveries list --status dead` lists them")
+        raise NotFound(
+            "none of these is a dead letter; `journey deliveries list --status dead` lists them"
+        )
     if as_json:
         print_json({"redriven": redriven, "dry_run": dry_run})
         return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from consumers.cli.errors import WrongUsage
-from consumers.cli.options import AsJson, AsOf, as_of, moment
+from consumers.cli.options import AsJson, AsOf, as_of, span
 
 if TYPE_CHECKING:
     from consumers.exports.export import Access, Exported
@@ -129,13 +129,14 @@ def export(
     from consumers.logging import configure_logging
     from projections.selection import Selection
 
+    first, last = span(since, until)
     selection = Selection(
         applications=frozenset(application or ()),
         jobs=frozenset(job or ()),
         sources=frozenset(source or ()),
         kinds=_kinds(kinds),
-        since=moment(since, "--from", day_begins=True),
-        until=moment(until, "--to"),
+        since=first,
+        until=last,
         as_of=as_of(as_of_text),
         effective=effective,
     )
@@ -177,7 +178,8 @@ def _kinds(text: str | None) -> frozenset[str]:
         for kind in kinds:
             touchpoint_class(kind)
     except UnknownKind as error:
-        raise WrongUsage(f"--kinds: {error}") from None
+        advice = "" if ";" in str(error) else "; docs/reference/events.md lists them"
+        raise WrongUsage(f"--kinds: {error}{advice}") from None
     return kinds
 
 

@@ -72,7 +72,8 @@ def ingest(
         print_json(told)
     else:
         console().print(
-            f"{len(kept)} deliveries kept: {stepped.touchpoints} touchpoints are new, "
+            f"{len(kept)} {'delivery' if len(kept) == 1 else 'deliveries'} kept: "
+            f"{stepped.touchpoints} touchpoints are new, "
             f"{stepped.repeated} were known, {stepped.context} deliveries are about no candidate."
         )
         for dead in mine[:10]:

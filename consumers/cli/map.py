@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from consumers.cli.errors import CommandError, NotFound, WrongUsage
-from consumers.cli.options import AsJson, moment
+from consumers.cli.options import AsJson, span
 
 if TYPE_CHECKING:
     from consumers.bootstrap import Installation
-    from projections.measures import AggregateMap, Cohort, Graph
+    from projections.directly_follows import Graph
+    from projections.measures import AggregateMap, Cohort
 
 _EDGES_SHOWN = 30
 _FIRST = "of the application's first touchpoint, inclusive: a moment, or a day (UTC)."
@@ -101,7 +102,7 @@ def map_(
     """
     if [dot, svg].count("-") + as_json > 1:
         raise WrongUsage("only one of --json, --dot - and --svg - can go to standard output")
-    since, until = moment(from_, "--from", day_begins=True), moment(to, "--to")
+    since, until = span(from_, to)
     from consumers.bootstrap import installation
     from consumers.cli.output import print_json
     from projections.measures import Cohort

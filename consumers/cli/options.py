@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated
 
 import typer
+
+from consumers.cli.errors import NotFound
 
 Candidate = Annotated[
     str,
@@ -57,6 +60,21 @@ def moment(text: str | None, option: str = "--at", *, day_begins: bool = False) 
             f"{option}: {text!r} says no time zone; end it with Z or an offset like +01:00"
         )
     return found.astimezone(UTC)
+
+
+def span(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """What `--from` and `--to` say, each day whole. Raises BadParameter."""
+    first, last = moment(since, "--from", day_begins=True), moment(until, "--to")
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"--from {since} is after --to {until}; change one of them")
+    return first, last
+
+
+def check_known(name: str | None, known: Iterable[str], what: str) -> None:
+    """Nothing found by a name nobody has would pass for good news. Raises NotFound."""
+    names = sorted(known)
+    if name is not None and name not in names:
+        raise NotFound(f"no {what} is called {name!r}; there are {', '.join(names)}")
 
 
 def as_of(text: str | None) -> datetime | int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from consumers.cli.options import AsJson, Moment, moment
+from consumers.cli.options import AsJson, Moment, check_known, moment
 
 
 def silences(
@@ -39,6 +39,7 @@ def silences(
 
     now = moment(at)
     with installation() as engine:
+        check_known(policy, (each.name for each in engine.meaning.policies.policies), "policy")
         found = engine.queries.open_silences(
             now or engine.clock.now(),
             candidate_id=engine.log.find(candidate) if candidate else None,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from consumers.bootstrap import Installation
+from consumers.cli import output
+from consumers.cli.output import PLAIN_WIDTH
 from consumers.cli.replay import moved
 from consumers.health import Check, Status, summary
 from journey.database import Database
@@ -21,7 +27,7 @@ from schemas.personal import Personal
 from tests.support.builders import T0, days, hours, statement
 from tests.support.fakes import FrozenClock
 from tests.support.greenhouse import PAYLOADS
-from tests.support.installations import Run
+from tests.support.installations import Run, environment_for
 
 NOW = (T0 + timedelta(days=30)).isoformat()
 SILENCE = [
@@ -483,6 +489,17 @@ def test_the_summary_of_the_checks_says_what_the_gravest_says(
     ("arguments", "code", "sentence"),
     [
         (["shwo"], 2, "No such command"),
+        (["alerts", "list"], 2, "No such command 'list'; see `journey alerts --help`"),
+        (["show", "abc", "--bogus"], 2, "No such option: --bogus; see `journey show --help`"),
+        (
+            ["silences", "--policy", "after_nothing"],
+            3,
+            "no policy is called 'after_nothing'; there",
+        ),
+        (["contradictions", "--rule", "none"], 3, "no rule is called 'none'; there are"),
+        (["map", "--from", "2026-02-02", "--to", "2026-02-01"], 2, "--from 2026-02-02 is after"),
+        (["export", "-f", "csv", "--from", "2026-02-02", "--to", "2026-02-01"], 2, "is after --to"),
+        (["export", "-f", "csv", "--kinds", "xyzzy"], 2, "'xyzzy'; docs/reference/events.md lists"),
         (["show"], 2, "Missing argument"),
         (["show", "abc", "--at", "yesterday"], 2, "'yesterday' is no moment"),
         (["show", "abc", "--at", "2026-03-02T09:00"], 2, "says no time zone"),
@@ -508,6 +525,7 @@ def test_an_error_is_one_sentence_and_a_code(
     assert err.count("\n") == 1
     assert sentence in err
     assert "casey" not in err
+    assert "Value error" not in err
 
 
 @pytest.mark.parametrize(
@@ -515,7 +533,7 @@ def test_an_error_is_one_sentence_and_a_code(
     [
         ("JOURNEY_PORT", "eighty", 5, "JOURNEY_PORT is 'eighty'"),
         ("JOURNEY_MASTER_KEY", "", 5, "JOURNEY_MASTER_KEY is not set"),
-        ("JOURNEY_DATABASE_URL", "postgresql://127.0.0.1:1/none", 4, "refused"),
+        ("JOURNEY_DATABASE_URL", "postgresql://127.0.0.1:1/none", 4, "refused); start it, or mend"),
     ],
 )
 def test_what_is_wrong_with_the_set_up_has_codes_of_its_own(
@@ -541,7 +559,9 @@ def test_the_doctor_tells_of_an_absent_database(
     monkeypatch.setenv("JOURNEY_DATABASE_URL", "postgresql://127.0.0.1:1/none")
     code, out, _ = journey("doctor", "--json")
     assert code == 1
-    assert json.loads(out)[-1]["check"] == "database"
+    told = json.loads(out)[-1]
+    assert told["check"] == "database"
+    assert told["advice"] == "start it, or mend JOURNEY_DATABASE_URL"
 
 
 def test_a_bug_of_ours_quotes_nothing(journey: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,13 +577,53 @@ def test_a_bug_of_ours_quotes_nothing(journey: Run, monkeypatch: pytest.MonkeyPa
     assert "casey" not in err
 
 
+# --- terminals and pipes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [38, 60, 80, 100, PLAIN_WIDTH])
+def test_a_narrow_terminal_tears_no_word_apart(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns stand closer, or each row has lines of its own; nothing is cut off."""
+    said = io.StringIO()
+    monkeypatch.setattr(output, "console", lambda: Console(file=said, width=width))
+    columns = ("delivery", "received (UTC)", "application", "what", "explanation")
+    row = (
+        "01a202c2-fe7f", T0, "greenhouse:90001", "survey_while_silent",
+        "Survey sent while the candidate had been waiting for 15 days and 21 hours.",
+    )  # fmt: skip
+    output.print_table(columns, [row, row], empty="")
+    lines = said.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    shown = Counter(word for line in lines for word in line.split())
+    for value in row:
+        for word, count in Counter(output.words(value).split()).items():
+            assert shown[word] >= 2 * count
+    assert {word for column in columns for word in column.split()} <= shown.keys()
+
+
+@pytest.mark.parametrize("command", [("connections",), ("silences",), ("doctor",)])
+def test_a_reader_who_has_gone_is_no_error(
+    database: Database, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """As with `journey … | head`: nothing was wrong."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from consumers.cli import main; main()", *command],
+        env={**os.environ, **environment_for(database, tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (0, b"")
+
+
 # --- help -----------------------------------------------------------------------------------
 
 COMMANDS = (
-    ("demo",), ("serve",), ("run",), ("ingest",), ("show",), ("replay",), ("silences",),
-    ("contradictions",), ("alerts",), ("alerts", "ack"), ("alerts", "resolve"),
+    ("demo",), ("serve",), ("run",), ("ingest",), ("import",), ("show",), ("replay",), ("map",),
+    ("silences",), ("contradictions",), ("alerts",), ("alerts", "ack"), ("alerts", "resolve"),
     ("deliveries", "list"), ("deliveries", "show"), ("deliveries", "redrive"), ("connections",),
-    ("rebuild",), ("doctor",),
+    ("rebuild",), ("export",), ("doctor",), ("kafka", "init"), ("kafka", "topics"),
 )  # fmt: skip
 
 
