@@ -13,8 +13,8 @@ from consumers.imports.log_file import BrokenRow
 from schemas.event import Precision, Quality
 
 _MOST_CACHED = 50_000
-_DAY_LENGTH = len("2026-03-02")
-_MINUTE_LENGTH = len("2026-03-02T09:00")
+_DAY_LENGTHS = (len("2026-03-02"), len("20260302"))
+_SECOND_LENGTH = len("20260302T090000")
 _NO_TIME = timedelta(0)
 _OUTSIDE = "its time lies outside the years 1 to 9999"
 
@@ -61,18 +61,17 @@ class Moments:
             except ValueError:
                 continue
         try:
-            at = datetime.fromisoformat(text)
+            return datetime.fromisoformat(text), _told_precision(text)
         except ValueError:
+            # RFC 3339 allows small letters, and what filled a column with blanks meant none.
+            plain = text.strip().upper()
+            if plain != text:
+                return self._parsed(plain)
             raise BrokenRow(
                 "its time is no ISO 8601 time"
                 + (" and of none of the map's `time_formats`" if self._formats else "")
                 + "; mend it or add its form to `time_formats`"
             ) from None
-        if len(text) == _DAY_LENGTH:
-            return at, "day"
-        return at, "instant" if text[16:17] in (":", "") and len(
-            text
-        ) > _MINUTE_LENGTH else "minute"
 
     def _local(self, at: datetime, precision: Precision) -> When:
         if self._zone is None:
@@ -103,6 +102,16 @@ class Moments:
                 self._hours.clear()
             self._hours[hour] = known
         return known
+
+
+def _told_precision(text: str) -> Precision:
+    """How finely a time of ISO 8601 is told, with or without `-` and `:` between its parts."""
+    if text[16:17] == ":":
+        return "instant"
+    if len(text) in _DAY_LENGTHS:
+        return "day"
+    is_basic = text[4:5] != "-" and len(text) >= _SECOND_LENGTH
+    return "instant" if is_basic and text[13:_SECOND_LENGTH].isdigit() else "minute"
 
 
 def _precision_of(form: str) -> Precision:

@@ -8,9 +8,13 @@ import os
 import random
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, median
+from typing import Any
 
+import msgspec
 import pandas as pd
 import pm4py
 import pytest
@@ -23,6 +27,7 @@ from projections.measures import AggregateMap, Cohort, PathsIncomplete, aggregat
 from projections.paths.kinds import KINDS
 from projections.rebuild import rebuild
 from projections.runner import Runner
+from schemas.identifiers import PersonKey
 from schemas.statement import Statement
 from tests.support.builders import T0, a_log, days, hours, statement, the_meaning
 from tests.support.imports import import_file
@@ -117,6 +122,61 @@ def test_random_journeys_measure_as_in_pm4py(database: Database) -> None:
     late = aggregate_map(database, NOW, Cohort(since=hours(12), until=hours(30)))
     assert 0 < late.applications < found.applications
     assert_same_as_pm4py(late, frame(told)[(first >= hours(12)) & (first <= hours(30))])
+
+
+def test_what_was_amended_or_merged_is_measured_as_it_holds(database: Database) -> None:
+    """As a few lines of Python find it, over all and over both halves of the applications."""
+    seed = random.randrange(1, 1 << 31)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    told = random_statements(rng, 500)
+    for number in rng.sample(range(500), 10):
+        same = PersonKey("greenhouse:candidate", told[number - 1].person[0].value)
+        if same not in told[number].person:
+            told[number] = msgspec.structs.replace(told[number], same_as=(same,))
+    log = a_log(database)
+    log.put_statements(told)
+    holds = {each.touchpoint.touchpoint_id: each.touchpoint.occurred_at for each in told}
+    amended = []
+    for each in rng.sample(told, 60):
+        person, touchpoint_id = each.person[0].value, each.touchpoint.touchpoint_id
+        if rng.random() < 0.5:
+            del holds[touchpoint_id]
+            more: dict[str, Any] = {"retracts": touchpoint_id}
+        else:
+            at = holds[touchpoint_id] = hours(rng.randrange(60))
+            more = {"corrects": touchpoint_id, "corrected": {"occurred_at": at.isoformat()}}
+        kind = "touchpoint_retracted" if "retracts" in more else "touchpoint_corrected"
+        amended.append(statement(kind, person=person, application=None, **more))
+    log.put_statements(amended)
+    Runner(database, the_meaning(), page=173).catch_up()
+
+    paths: dict[str, list[tuple[datetime, int, str]]] = {}
+    for number, each in enumerate(told):
+        said = each.touchpoint
+        if said.touchpoint_id in holds and said.application_id is not None:
+            step = (holds[said.touchpoint_id], number, said.KIND)
+            paths.setdefault(said.application_id, []).append(step)
+    middle = hours(3)
+    for cohort, begins in (
+        (Cohort(), lambda at: True),
+        (Cohort(until=middle), lambda at: at <= middle),
+        (Cohort(since=middle + timedelta(microseconds=1)), lambda at: at > middle),
+    ):
+        chosen = [sorted(path) for path in paths.values() if begins(min(path)[0])]
+        took: dict[tuple[str, str], list[float]] = {}
+        for path in chosen:
+            for (before, _, one), (after, _, other) in pairwise(path):
+                took.setdefault((one, other), []).append((after - before).total_seconds())
+        found = aggregate_map(database, NOW, cohort)
+        assert found.applications == len(chosen) > 0
+        assert {(edge.before, edge.after): edge.count for edge in found.graph.edges} == {
+            pair: len(each) for pair, each in took.items()
+        }
+        for edge in found.graph.edges:
+            times = took[edge.before, edge.after]
+            assert edge.mean_seconds == pytest.approx(mean(times), abs=2e-6)
+            assert edge.median_seconds == pytest.approx(median(times), abs=2e-6)
 
 
 def test_stages_measure_as_in_pm4py(database: Database) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from consumers.exports.cloudevents import CLOUDEVENTS
 from consumers.exports.csv_file import CSV, ESCAPE
-from consumers.exports.xes_file import escaped, unescaped
+from consumers.exports.ocel_json import OCEL_JSON
+from consumers.exports.reading_back import own_rows
+from consumers.exports.writer import Format
+from consumers.exports.xes_file import XES, escaped, unescaped
+from consumers.imports.formats import open_log
+from consumers.imports.log_file import UnreadableLog
 from projections.columns import COLUMNS, FlatTouchpoint
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.text("_x0041F\b")
@@ -61,6 +68,26 @@ def test_what_was_not_told_is_an_empty_cell_and_flags_are_words() -> None:
     row = row_of(flat())
     assert (row["stage"], row["asks"], row["late"]) == ("", "", "false")
     assert row["occurred_offset_minutes"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [(XES, "x.xes"), (CLOUDEVENTS, "x.ndjson"), (OCEL_JSON, "x.jsonocel")]
+)
+def test_an_export_of_nothing_says_so_when_it_is_read_back(
+    form: Format, name: str, tmp_path: Path
+) -> None:
+    """And not that it was somebody else's, or that it needs a map."""
+    path = tmp_path / name
+    with path.open("wb") as file:
+        form.open(file, path, COLUMNS).close()
+    log = open_log(path)
+
+    def read() -> None:
+        own_rows(log)
+        log.check()
+
+    with pytest.raises(UnreadableLog, match=r"holds no (OCEL )?events"):
+        read()
 
 
 @pytest.mark.parametrize("number", [-60, 330])

@@ -204,11 +204,28 @@ def test_local_times_are_what_zoneinfo_says(naive: datetime, zone: str) -> None:
         ("2026-01-05T09:00+01:00", "minute"),
         ("2026-01-05T09:00:00Z", "instant"),
         ("2026-01-05T09:00:00.5Z", "instant"),
+        ("20260105", "day"),
+        ("20260105T0900Z", "minute"),
+        ("20260105T0900+0100", "minute"),
+        ("20260105T090000Z", "instant"),
+        ("20260105T090000.5Z", "instant"),
     ],
 )
 def test_precision_follows_how_a_time_is_written(text: str, precision: str) -> None:
     """A date is a day; no seconds, a minute."""
     assert Moments(None).read(text)[3] == precision
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-05t09:00:00z", " 2026-01-05T09:00:00Z ", "2026-01-05 09:00:00Z",
+        "2026-01-05T09:00:00,000Z", "2026-01-05T10:00:00.000000000+0100",
+    ],
+)  # fmt: skip
+def test_a_time_may_be_written_in_many_ways(text: str) -> None:
+    """In small letters, between blanks, with more digits than there are microseconds."""
+    assert Moments(None).read(text)[0] == datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 # --- maps -----------------------------------------------------------------------------------
