@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -156,9 +157,17 @@ def _draw(found: AggregateMap, dot: str | None, svg: str | None, least: int, top
 
 
 def _write(path: Path, text: str) -> None:
+    """A file that is there once it is whole; what is no file, such as a pipe, is written to."""
+    is_file = path.is_file() or not path.exists()
+    part = path.with_name(f".{path.name}.part") if is_file else path
     try:
-        path.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        if is_file:
+            part.replace(path)
     except OSError as error:
+        if is_file:
+            with contextlib.suppress(OSError):
+                part.unlink()
         raise CommandError(f"{path} cannot be written: {error.strerror}") from error
 
 

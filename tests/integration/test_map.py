@@ -468,6 +468,27 @@ def test_drawings_that_cannot_be_are_told(
         assert "standard output" in err
 
 
+def test_a_drawing_that_fails_leaves_the_one_before(
+    story: Installation, journey: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves no half of a picture; a pipe is written to as it is."""
+    path = tmp_path / "out" / "map.svg"
+    path.parent.mkdir()
+    path.write_text("mine")
+    assert journey("map", "--svg", "/dev/full")[0] == 1
+
+    def full(part: Path, *_: object, **__: object) -> None:
+        part.write_bytes(b"<svg")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    code, out, err = journey("map", "--svg", str(path))
+    assert (code, out) == (1, "")
+    assert "map.svg cannot be written: No space left on device" in err
+    assert os.listdir(path.parent) == ["map.svg"]
+    assert path.read_text() == "mine"
+
+
 def test_views_of_an_older_release_are_told(
     story: Installation, journey: Run, database: Database
 ) -> None:
