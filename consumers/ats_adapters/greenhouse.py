@@ -134,6 +134,11 @@ def _application_updated(told: Told) -> Translation:
 
 
 def _application_deleted(told: Told) -> Translation:
+    """It closes nothing: whoever applied has not been told, and a silence is not tidied away.
+
+    Of a double of another application, which the action does not say, the alert is resolved by
+    hand.
+    """
     case = Case.of(told)
     # Its times tell when it was made and rejected, not when it was deleted.
     return case.kept(case.event_id("deleted"), told.received())
