@@ -32,7 +32,7 @@ from schemas.event import Touchpoint
 from schemas.registry import touchpoint_class
 from schemas.touchpoints import StageChanged
 
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
 _VARIABLE = re.compile(
     r"^JOURNEY_CONNECTION_(?P<name>[A-Z0-9][A-Z0-9_]*?)_"
     r"(?P<field>SOURCE|SECRETS|SUCCESS_CODE|MAPPING|SOURCE_NAME|"

@@ -21,10 +21,10 @@ KafkaMechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 KafkaCompression = Literal["none", "gzip", "lz4", "zstd", "snappy"]
 KafkaFallback = Literal["database", "none"]
 
-_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
-_NAME = re.compile(r"^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?$")
-_KAFKA_PREFIX = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$")
-_KAFKA_SERVER = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):(?P<port>[0-9]{1,5})$")
+_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}\Z")
+_NAME = re.compile(r"^[a-zA-Z0-9]([a-zA-Z0-9._-]*[a-zA-Z0-9])?\Z")
+_KAFKA_PREFIX = re.compile(r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}\Z")
+_KAFKA_SERVER = re.compile(r"^(?P<host>\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):(?P<port>[0-9]{1,5})\Z")
 
 
 @dataclass(frozen=True, slots=True)

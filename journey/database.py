@@ -27,8 +27,8 @@ from journey.errors import ConfigurationError, DatabaseUnavailable, MigrationErr
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
-_MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql$")
+_TENANT = re.compile(r"^[a-z][a-z0-9_]{0,40}\Z")
+_MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql\Z")
 # Any fixed number: it keeps two processes from migrating one server at once.
 _MIGRATION_LOCK = 0x6A6F75726E
 _START_SECONDS = 120.0

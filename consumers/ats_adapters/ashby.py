@@ -60,7 +60,7 @@ from schemas.touchpoints import (
     Withdrew,
 )
 
-_A_WORD = re.compile(r"^[a-z][A-Za-z]{0,59}$")
+_A_WORD = re.compile(r"^[a-z][A-Za-z]{0,59}\Z")
 
 
 class Ashby:

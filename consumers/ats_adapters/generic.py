@@ -48,7 +48,7 @@ from schemas.statement import Statement
 
 _BATCH = "application/cloudevents-batch"
 _STRUCTURED = "application/cloudevents"
-_ORIGIN = re.compile(r"^[A-Za-z0-9.:/*_-]{1,255}$")
+_ORIGIN = re.compile(r"^[A-Za-z0-9.:/*_-]{1,255}\Z")
 _LONGEST_LABEL = 200
 _MOST_PROBLEMS = 5
 

@@ -49,7 +49,7 @@ from schemas.touchpoints import (
     UnrecognisedTouchpoint,
 )
 
-_A_WORD = re.compile(r"^[a-z_]{1,60}$")
+_A_WORD = re.compile(r"^[a-z_]{1,60}\Z")
 
 
 class Greenhouse:

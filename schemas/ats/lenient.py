@@ -19,7 +19,7 @@ LONGEST_AHEAD = timedelta(days=5 * 365)
 # An id is text of the source; longer than this it is something else in the wrong place.
 _LONGEST_ID = 200
 # Not an e-mail (@), a telephone number (+), nor words with blanks between.
-_PLAIN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}$")
+_PLAIN_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}\Z")
 _LONGEST_TIME = 40
 
 

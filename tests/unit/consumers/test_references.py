@@ -54,6 +54,7 @@ def test_a_candidates_deliveries_have_one_reference(source: str) -> None:
         ("generic", {"type": "x", "data": {"candidate": {"id": "42", "email": "a@b.c"}}}, "42"),
         ("generic", {"type": "x", "data": {"candidate": {"email": "a@b.c"}}}, None),
         ("generic", {"type": "x", "data": {"candidate": {"id": "a@b.c"}}}, None),
+        ("generic", {"type": "x", "data": {"candidate": {"id": "42\n"}}}, None),
         ("generic", [{"type": "x"}], None),
     ],
 )
