@@ -3,7 +3,8 @@
 Killed at any moment it goes on where it was: what was recorded and how far it had read commit
 together, and ids follow from the rows, so that nothing is doubled either way. A row that is
 broken is kept aside in a file that can be mended and imported again; it stops nothing, unless
-there are so many that the map is probably wrong.
+there are so many that the map is probably wrong. A log that was imported with another map before
+is corrected (`again`).
 """
 
 from __future__ import annotations

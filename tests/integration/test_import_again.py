@@ -400,7 +400,7 @@ def test_imports_that_correct_run_alone(database: Database, tmp_path: Path) -> N
         begun(session, Log.of(one, first), aside_of(one), NOW),
     ):
         assert import_file(database, two, first).touchpoints == 3
-        with pytest.raises(ImportRunning, match="with another map"):
+        with pytest.raises(ImportRunning, match="runs alone"):
             import_file(database, two, the_map({"time": "done"}))
     assert import_file(database, two, the_map({"time": "done"})).retracted == 3
 
