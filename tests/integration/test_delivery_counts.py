@@ -22,6 +22,7 @@ from journey.database import Connection, Database, migrate
 from schemas.identifiers import DeliveryId
 from tests.support.builders import T0
 from tests.support.fakes import FrozenClock
+from tests.support.processes import PATIENCE_SECONDS
 from tests.support.truth import a_chance, one, rows
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -278,7 +279,7 @@ def test_a_killed_writer_leaves_the_counts_right(database: Database) -> None:
             daemon=True,
         )
         process.start()
-        assert mine.poll(60)
+        assert mine.poll(PATIENCE_SECONDS)
         # How long it goes on writing is the point, not something that is waited for.
         process.join(chance.uniform(0, 0.2))
         process.kill()
@@ -366,7 +367,7 @@ def test_counting_what_is_there_keeps_nobody_waiting(up_to: Callable[[int], Data
         inbox.mark(writing, [_recorded(each) for each in inbox.take(writing, 2)], T0)
         migrating = threading.Thread(target=migrate, args=(database,))
         migrating.start()
-        migrating.join(60)
+        migrating.join(PATIENCE_SECONDS)
         assert not migrating.is_alive()
         assert assert_counted(database)["pending"] == 11
         writing.commit()

@@ -35,7 +35,7 @@ from tests.support.builders import T0, a_log, days, statement
 from tests.support.every_kind import PERSONAL, PERSONAL_TEXTS, record_everything, texts_in
 from tests.support.fakes import FrozenClock
 from tests.support.installations import MASTER_KEY, Run, environment_for
-from tests.support.processes import COMMAND, ROOT, until
+from tests.support.processes import COMMAND, PATIENCE_SECONDS, ROOT, until
 
 MEMORY_MB = 150
 """Bound on the peak of an export's whole process, whatever the size of the log (Parquet: 260)."""
@@ -341,7 +341,7 @@ def test_an_export_that_is_killed_half_way_leaves_no_file(
     )
     until((tmp_path / "half way").exists, "it is half way")
     process.send_signal(number)
-    process.wait(30)
+    process.wait(PATIENCE_SECONDS)
     left = [] if number != signal.SIGKILL else [".x.csv.part"]
     assert os.listdir(folder) == left
     Exporter(log.database).to_file(ALL_FORMATS["csv"], folder / "x.csv", Selection())
@@ -625,5 +625,5 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly(database: Database, tmp_pa
     assert process.stdout is not None
     assert process.stdout.readline().startswith(b'{"id":')
     process.stdout.close()
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, complaints) == (0, b"")
