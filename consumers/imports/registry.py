@@ -102,7 +102,7 @@ def begun(session: Connection, log: Log, aside: Path, now: datetime) -> Iterator
                     session,
                     _SOURCE_LOCK,
                     log.source,
-                    f"a file of source {log.source!r} is being imported, and one that corrects runs alone",
+                    f"source {log.source!r} is being imported, and what corrects runs alone",
                     shared=not earlier,
                 )
         try:
