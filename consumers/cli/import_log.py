@@ -55,6 +55,10 @@ def import_log(
         float,
         typer.Option("--max-broken", metavar="PERCENT", min=0, max=100, help="Stop above this."),
     ] = 5.0,
+    correct: Annotated[
+        bool,
+        typer.Option("--correct", help="Correct what an earlier map told otherwise."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Record a log file: as a map says, in batches, idempotent, and resumable after a kill.
@@ -63,14 +67,16 @@ def import_log(
     mended and imported with the same map. The views are brought up to date at the end.
     Exit code 1 when rows are broken.
 
-    After the map was mended, import the same file again: what the earlier map told otherwise is
-    corrected, what it told and the new one does not is retracted, and nothing is there twice.
+    After the map was mended, import the same file again with --correct: what the earlier map told
+    otherwise is corrected, what the new one does not tell is retracted, and nothing is there twice.
 
     Example: journey import hiring.csv --suggest > hiring.yaml
 
     Example: journey import hiring.csv --map hiring.yaml --dry-run
 
     Example: journey import hiring.csv --map hiring.yaml
+
+    Example: journey import hiring.csv --map mended.yaml --correct
 
     JSON: {file, rows, touchpoints, repeated, corrected, restored, retracted, left_alone, ignored,
     broken, kinds: {kind: n}, amended: [{kind, added, corrected, restored, retracted, unchanged,
@@ -111,6 +117,7 @@ def import_log(
                     quiet_until=moment(since, "--since", day_begins=True) or engine.clock.now(),
                     aside=aside_of(file),
                     most_broken=most_broken / 100,
+                    correct=correct,
                     progress=told,
                 )
                 position = engine.runner.catch_up()

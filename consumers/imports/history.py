@@ -62,7 +62,10 @@ Translate = Callable[[Any], Sequence[Statement]]
 
 
 class ImportStopped(JourneyError):
-    """Too many rows are broken; what was recorded before stays, and is not doubled by a retry."""
+    """Too many rows are broken, or rows would be corrected and that was not asked for.
+
+    What was recorded before stays, and is not doubled by a retry.
+    """
 
 
 class Problem(NamedTuple):
@@ -103,6 +106,11 @@ class Imported:
     finished_before: bool = False
     is_again: bool = False
     kept_aside: Path | None = None
+
+    @property
+    def changed(self) -> int:
+        """Touchpoints that are told otherwise than before."""
+        return self.corrected + self.restored + self.retracted
 
     def counts(self) -> dict[str, int]:
         """What the registry keeps of it."""
@@ -164,13 +172,15 @@ class Importer:
         quiet_until: datetime,
         aside: Path,
         most_broken: float = MOST_BROKEN,
+        correct: bool = False,
         batch: int = BATCH,
         progress: Progress | None = None,
     ) -> Imported:
         """Import a file, or what is left of it. Raises UnreadableLog before anything is recorded.
 
         `log_map` is what `translate` goes by, None for an export of ours; what other maps told of
-        the file before is corrected. `quiet_until`: what was due before then alerts nobody.
+        the file before is corrected, or stops it unless `correct`: another map may be a mistake.
+        `quiet_until`: what was due before then alerts nobody.
         `aside` is where broken rows go, or a name like it where that one is taken.
         Raises also ImportStopped, ImportRunning, ConfigurationError, DatabaseUnavailable.
         """
@@ -200,7 +210,10 @@ class Importer:
                         _judge(imported, read, most_broken, last=read.rows < batch)
                     kept.write(read.broken)
                     with session.transaction():
+                        before = imported.changed
                         candidates = self._record(session, read, again, imported)
+                        if imported.changed > before and not correct:
+                            raise _would_correct(log, read.at)
                         _be_quiet(session, candidates, quiet_until)
                         note(session, log, imported.counts(), kept.bytes)
                     shown(log_file, shown.last)
@@ -315,6 +328,14 @@ def _stopped(rows: int, broken: int, most: float, first: Problem, recorded: int)
         f"{broken:,} of {rows:,} rows are broken, more than {most:.0%}; "
         f"the first of these is at {first.line:,}: {first.reason}. {before} recorded; "
         "mend the map or the file, or allow more with --max-broken"
+    )
+
+
+def _would_correct(log: Log, rows: range) -> ImportStopped:
+    before = f"The {rows.start:,} rows before are" if rows.start else "Nothing was"
+    return ImportStopped(
+        f"{log.path.name} was imported before with another map, which told some of it otherwise. "
+        f"{before} recorded; --dry-run shows what this map would change, and --correct changes it"
     )
 
 

@@ -101,7 +101,7 @@ def test_killed_while_it_corrects_what_an_earlier_map_told(
     earlier.write_text(yaml.safe_dump(FIELDS))
     activities = FIELDS["activities"] | {"interview": "call_made", "offer": "ignore"}
     mended.write_text(yaml.safe_dump(FIELDS | {"activities": activities, "channel": "email"}))
-    again = ("import", str(path), "--map", str(mended), "--json")
+    again = ("import", str(path), "--map", str(mended), "--correct", "--json")
     kills = 0
     with processes(database) as started:
         first = started.start("import", str(path), "--map", str(earlier), "--json")

@@ -510,7 +510,7 @@ def imports(
     with a_kill(chance) as progress:
         return importer.run(
             log_file, Translator(log_map, log_file.key), log_map, quiet_until=NOW,
-            aside=aside_of(path), most_broken=1, batch=chance.choice((1, 4, 7, 100)),
+            aside=aside_of(path), most_broken=1, correct=True, batch=chance.choice((1, 4, 7, 100)),
             progress=progress,
         )  # fmt: skip
     return None
@@ -561,3 +561,28 @@ def imports_nothing(
     # An empty line is no row, and makes it another file.
     import_file(database, a_file(path, [*lines, ""]), a_map(**fields), most_broken=1)
     return before == rows(database, "SELECT position FROM log_head")
+
+
+def test_without_being_asked_to_it_changes_nothing_that_stands(
+    database: Database, tmp_path: Path
+) -> None:
+    """Another map may be a mistake: rows before the first such one are recorded, the rest waits."""
+    path = a_file(tmp_path / "log.csv")
+    import_file(database, path, the_map({"other": "ignore"}))
+    held = told_by(database)
+    mended = the_map({"activities": {**A, "misc": "chaser_received", "rejected": "ignore"}})
+    with pytest.raises(ImportStopped) as stopped:
+        import_file(database, path, mended, correct=False, batch=4)
+    assert str(stopped.value) == (
+        "log.csv was imported before with another map, which told some of it otherwise. The 4 rows "
+        "before are recorded; --dry-run shows what this map would change, and --correct changes it"
+    )
+    # The rejection stands; the fourth row, which the earlier map left out, is new.
+    assert [each for journey in told_by(database) for each in journey if "rejection" in each] == [
+        each for journey in held for each in journey if "rejection" in each
+    ]
+    done = import_file(database, path, mended, batch=4)
+    assert of_touchpoints(done) == {"touchpoints": 3, "repeated": 4, "retracted": 1}
+    # Where nothing would change, nothing is asked.
+    again = import_file(database, a_file(tmp_path / "more.csv", ROWS[:7]), mended, correct=False)
+    assert of_touchpoints(again) == {"repeated": 7}

@@ -53,6 +53,7 @@ def import_file(
     quiet_until: datetime = NOW,
     batch: int = BATCH,
     most_broken: float = 0.05,
+    correct: bool = True,
     dry_run: bool = False,
 ) -> Imported:
     """Import a file into the tenant."""
@@ -69,5 +70,6 @@ def import_file(
         quiet_until=quiet_until,
         aside=aside_of(path),
         most_broken=most_broken,
+        correct=correct,
         batch=batch,
     )
