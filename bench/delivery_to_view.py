@@ -73,7 +73,7 @@ def _round(url: str, size: int, seed: int, kafka: dict[str, str]) -> list[float]
         if kafka:
             subprocess.run(
                 [sys.executable, "-c", _COMMAND, "kafka", "init"],
-                env=environment, check=True, capture_output=True,
+                env=environment, check=True, stdout=subprocess.DEVNULL,
             )  # fmt: skip
         with ExitStack() as started:
             for name in ("receiver", "ingest", "project"):

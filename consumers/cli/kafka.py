@@ -27,10 +27,9 @@ def init(as_json: AsJson = False) -> None:
     from consumers.bootstrap import installation
     from consumers.cli.output import print_json, print_table
     from consumers.kafka_stream import topics
-    from consumers.kafka_stream.cluster import LOOK_SECONDS
 
     with installation() as engine:
-        made = topics.init(engine.cluster, patience_seconds=LOOK_SECONDS)
+        made = topics.init(engine.cluster)
     if as_json:
         print_json(made)
     else:

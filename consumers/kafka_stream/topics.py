@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Fate = Literal["created", "exists", "differs"]
 
 _DAY_MS = 24 * 3600 * 1000
+_MAKING_SECONDS = 30
+"""A busy broker takes its time to make topics; connecting to it is another matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,9 @@ def init(cluster: Cluster, *, patience_seconds: float = PATIENCE_SECONDS) -> lis
     and a candidate's deliveries get out of order. Raises KafkaUnavailable, and ConfigurationError
     where the brokers refuse (such as more copies than brokers).
     """
-    with cluster.admin(patience_seconds=patience_seconds) as admin:
+    with cluster.admin(
+        patience_seconds=patience_seconds, request_timeout_ms=_MAKING_SECONDS * 1000
+    ) as admin:
         before = _standings(cluster, admin)
         missing = [
             topic for topic, each in zip(TOPICS, before, strict=True) if each.partitions is None
