@@ -17,7 +17,7 @@ def doctor(as_json: AsJson = False) -> None:
     """
     from consumers.bootstrap import installation
     from consumers.cli.output import console, print_json, print_table
-    from consumers.health import examine, summary
+    from consumers.health.examine import examine, summary
 
     with installation() as engine:
         checks = list(examine(engine))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from consumers.bootstrap import Installation
 from consumers.figures import Figures, figures, polls, published
-from consumers.health import Check, Status, glance, summary
+from consumers.health.check import Check, Status
+from consumers.health.examine import glance, summary
 from consumers.inbox import STATUSES
 from consumers.pollers.standing import Standing
 from consumers.web.document import Cell, E, Node, document, moment, paragraph, status_word, table

@@ -18,7 +18,7 @@ from consumers import inbox
 from consumers.ats_adapters.adapter import BEFORE, POLLED
 from consumers.bootstrap import Installation
 from consumers.connections import Connection, Connections
-from consumers.health import examine
+from consumers.health.examine import examine
 from consumers.ingest import Ingest
 from consumers.pollers import cursors, poll
 from consumers.pollers.poll import Polls

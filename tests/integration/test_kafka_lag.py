@@ -23,7 +23,8 @@ from consumers.ats_adapters.adapter import Delivery
 from consumers.bootstrap import Installation
 from consumers.connections import Connections
 from consumers.errors import KafkaUnavailable
-from consumers.health import Check, examine
+from consumers.health.check import Check
+from consumers.health.examine import examine
 from consumers.kafka_stream import lag
 from consumers.kafka_stream.cluster import Cluster
 from consumers.kafka_stream.lag import LOOK_SECONDS, LagWatch, look

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from consumers.bootstrap import Installation
-from consumers.health import examine
+from consumers.health.examine import examine
 from journey.database import Database
 from journey.errors import DatabaseUnavailable
 from journey.journey_log import JourneyLog

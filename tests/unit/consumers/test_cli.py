@@ -19,7 +19,8 @@ from consumers.bootstrap import Installation
 from consumers.cli import output
 from consumers.cli.output import PLAIN_WIDTH
 from consumers.cli.replay import moved
-from consumers.health import Check, Status, summary
+from consumers.health.check import Check, Status
+from consumers.health.examine import summary
 from journey.database import Database
 from schemas.identifiers import PersonKey
 from schemas.personal import Personal
