@@ -27,7 +27,7 @@ from typing import cast
 import orjson
 
 from bench.deliveries import CONNECTION_NAME, SECRET, deliveries
-from bench.harness import Figure, tenant
+from bench.harness import Figure, tenant, topic_prefix
 from consumers.ats_adapters.adapter import Delivery
 from journey.database import Database
 
@@ -124,7 +124,7 @@ def _environment(database: Database, home: Path, port: int) -> dict[str, str]:
         "JOURNEY_MASTER_KEY": base64.b64encode(b"b" * 32).decode(),
         "JOURNEY_PORT": str(port),
         "JOURNEY_LOG": "json",
-        "JOURNEY_KAFKA_PREFIX": database.schema,
+        "JOURNEY_KAFKA_PREFIX": topic_prefix(),
         f"{prefix}_SOURCE": "greenhouse",
         f"{prefix}_SECRETS": SECRET,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from projections.silence.policy import load_policies
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 _tenants = count(1)
+_prefixes = count(1)
 _asked_rounds: int | None = None
 
 
@@ -70,6 +72,11 @@ def tenant(url: str, name: str | None = None) -> Iterator[Database]:
         database.close()
         with database.connect(autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {database.schema} CASCADE".encode())
+
+
+def topic_prefix() -> str:
+    """For topics of a round's own, on a broker that other measurements may use as well."""
+    return f"bench-{os.getpid()}-{next(_prefixes)}"
 
 
 def seconds(work: Callable[[], Any]) -> float:

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ import orjson
 import psycopg
 
 from bench.deliveries import CONNECTION_NAME, SECRET, deliveries
-from bench.harness import Figure, rounds, tenant
+from bench.harness import Figure, rounds, tenant, topic_prefix
 from bench.webhook import OneInsert, measured
 from consumers import inbox
 from consumers.ats_adapters import ALL_ADAPTERS
@@ -52,7 +51,6 @@ PEER_SHARE = 20
 """The peer is given a twentieth: its rate does not depend on how many there are."""
 _PARTITIONS = 4
 _SPAWN = multiprocessing.get_context("spawn")
-_prefixes = count(1)
 _CONNECTION = Connection(name=CONNECTION_NAME, source="greenhouse", secrets=(SECRET,))
 _HERTZ = os.sysconf("SC_CLK_TCK")
 
@@ -67,8 +65,7 @@ def _broker() -> Iterator[str]:
 
 def _filled(bootstrap: str, told: list[Delivery]) -> Cluster:
     """Topics of a round's own, with these deliveries on them under their candidates' keys."""
-    prefix = f"bench-{os.getpid()}-{next(_prefixes)}"
-    cluster = Cluster((bootstrap,), prefix=prefix, partitions=_PARTITIONS)
+    cluster = Cluster((bootstrap,), prefix=topic_prefix(), partitions=_PARTITIONS)
     topics.init(cluster)
     adapter = ALL_ADAPTERS["greenhouse"]
     with cluster.producer() as producer:

@@ -12,10 +12,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from itertools import count
 
 from bench.data import journeys
-from bench.harness import Figure, in_turn, tenant
+from bench.harness import Figure, in_turn, tenant, topic_prefix
 from bench.log import fill
 from consumers.kafka_stream import topics
 from consumers.kafka_stream.cluster import Cluster
@@ -24,7 +23,6 @@ from consumers.kafka_stream.publish import TOUCHPOINTS_FEED, Publisher
 from journey.database import Database
 
 PARTITIONS = 3
-_prefixes = count(1)
 
 
 def run(url: str, size: int = 50_000, seed: int = 1) -> Iterator[Figure]:
@@ -56,7 +54,7 @@ def run(url: str, size: int = 50_000, seed: int = 1) -> Iterator[Figure]:
 
 def _cluster(servers: tuple[str, ...]) -> Cluster:
     """Topics that hold nothing yet."""
-    made = Cluster(servers, prefix=f"bench{next(_prefixes)}", partitions=PARTITIONS)
+    made = Cluster(servers, prefix=topic_prefix(), partitions=PARTITIONS)
     topics.init(made)
     return made
 
