@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-fast test-faults check format docs bench lock clean
+.PHONY: help setup demo serve test test-fast check format docs bench lock clean
 
 help:  ## List the targets with a sentence each
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,9 +15,9 @@ demo: $(VENV)/runtime  ## Run the main job on a fixed story: webhooks in, a jour
 serve: $(VENV)/runtime  ## Start every process in one, on http://127.0.0.1:8080, data under ./.journey
 	$(BIN)/journey serve
 
-test: $(VENV)/dev  ## Run all tests: fast ones first, then those that kill processes and stop servers
-	$(BIN)/pytest -q -m "not fault" -n 3 --dist loadfile
-	$(BIN)/pytest -q -m fault -n 3 --dist worksteal
+test: $(VENV)/dev  ## Run all tests: fast ones first, then long ones, and those that kill processes and stop servers
+	$(BIN)/pytest -q -m "not fault and not slow" -n 3 --dist loadfile
+	$(BIN)/pytest -q -m "fault or slow" -n 3 --dist worksteal
 
 test-fast: $(VENV)/dev  ## Run the tests that need no server
 	$(BIN)/pytest -q tests/unit tests/contracts

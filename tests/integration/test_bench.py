@@ -28,6 +28,7 @@ FIELDS = {"name", "figure", "unit", "peer", "ratio", "size", "seed"}
 TOO_SLOW = "this machine cannot make the rate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_measurement_works(name: str, request: pytest.FixtureRequest) -> None:
     """Small and once: a line for the figure, all fields in it, and nothing else on stdout."""

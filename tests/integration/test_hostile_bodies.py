@@ -232,6 +232,7 @@ def hostile_requests(draw: st.DrawFn) -> Request:
     return method, path, headers, pieces
 
 
+@pytest.mark.slow
 def test_ten_thousand_hostile_requests_get_an_answer(
     sender: Sender, database: Database, log: io.StringIO
 ) -> None:
@@ -288,6 +289,7 @@ def test_after_hostile_requests_a_good_one_is_kept(sender: Sender, database: Dat
         assert inbox.counts(connection)["pending"] == 1
 
 
+@pytest.mark.slow
 def test_requests_made_from_the_description_get_an_answer(
     database: Database, log: io.StringIO
 ) -> None:

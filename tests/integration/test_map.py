@@ -287,6 +287,7 @@ PUBLISHED: dict[str, tuple[str, str, Callable[[str], pd.DataFrame]]] = {
 """Built-in map → its log, what the shared folder calls it, how PM4Py's user reads it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log_map", PUBLISHED)
 def test_published_logs_measure_as_in_pm4py(database: Database, logs: Path, log_map: str) -> None:
     """Imported, projected and measured, beside PM4Py over the file itself."""

@@ -296,6 +296,7 @@ def test_every_map_is_tested_here() -> None:
     assert [each.stem for each in BUILT_IN.glob("*.yaml") if f'"{each.stem}"' not in tested] == []
 
 
+@pytest.mark.slow
 def test_hiring2015(database: Database) -> None:
     """Neighbours share their time by the thousand: the order of the file settles them."""
     name = "hiring_log_high.xes.gz"

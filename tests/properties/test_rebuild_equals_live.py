@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -131,6 +132,7 @@ def empty(database: Database) -> None:
         connection.commit()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     deadline=None,
