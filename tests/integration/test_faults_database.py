@@ -27,7 +27,7 @@ from tests.support.truth import (
     one,
 )
 
-STOPS = 3
+STOPS = 3 if FULL else 2
 FLAPS = 20 if FULL else 6
 AWAY_AND_BACK = {
     "receiver": (
