@@ -16,7 +16,7 @@ serve: $(VENV)/runtime  ## Start every process in one, on http://127.0.0.1:8080,
 	$(BIN)/journey serve
 
 test: $(VENV)/dev  ## Run all tests: fast ones first, then long ones, and those that kill processes and stop servers
-	$(BIN)/pytest -q -m "not fault and not slow" -n 3 --dist loadfile
+	$(BIN)/pytest -q -m "not fault and not slow" -n 3 --dist loadgroup
 	$(BIN)/pytest -q -m "fault or slow" -n 3 --dist worksteal
 
 test-fast: $(VENV)/dev  ## Run the tests that need no server

@@ -27,6 +27,10 @@ def run_demo(**environment: str) -> tuple[str, str, float]:
     return ended.stdout.decode(), ended.stderr.decode(), time.monotonic() - began
 
 
+# What takes long to set up is set up once.
+pytestmark = pytest.mark.xdist_group("demo")
+
+
 @pytest.fixture(scope="module")
 def shown() -> tuple[str, str, float]:
     return run_demo(TZ="UTC", PYTHONHASHSEED="1")

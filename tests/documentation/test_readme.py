@@ -27,6 +27,10 @@ def as_run(block: Block) -> Block:
     return replace(block, text=block.text.replace("make demo", "journey demo"))
 
 
+# What takes long to set up is set up once.
+pytestmark = pytest.mark.xdist_group("readme")
+
+
 @pytest.fixture(scope="module")
 def printed() -> dict[int, str]:
     commands = [as_run(block) for block in blocks(README) if block.language == "bash"]

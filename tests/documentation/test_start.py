@@ -48,6 +48,10 @@ def as_run(block: Block, port: int) -> Block:
     return replace(block, text=text.replace("8080", str(port)))
 
 
+# What takes long to set up is set up once.
+pytestmark = pytest.mark.xdist_group("start")
+
+
 @pytest.fixture(scope="module")
 def printed() -> dict[int, str]:
     for tool in ("bash", "curl", "openssl"):

@@ -42,7 +42,7 @@ from tests.support.truth import (
     rows,
 )
 
-DELIVERIES = 20_000 if FULL else 1_500
+DELIVERIES = 20_000 if FULL else 1_000
 KILLS = 30 if FULL else 6
 AWAY_SECONDS = 20.0 if FULL else 5.0
 MORE = 100
@@ -272,7 +272,7 @@ def test_postgres_is_away(cluster: Cluster) -> None:
     told = endless_deliveries(seed)
     with a_postgres() as server:
         database = open_database(Path("unused"), server.url, "away")
-        with working(database, cluster) as started, Sender(told, rate=100) as sender:
+        with working(database, cluster) as started, Sender(told, rate=150) as sender:
             consumers = started.run_all(("receiver", "ingest", "project", "publish"))
             ingest = consumers["ingest"]
             sender.to(consumers["receiver"])

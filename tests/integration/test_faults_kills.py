@@ -60,7 +60,7 @@ def live_a_little(chance: random.Random) -> None:
 def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> None:
     """Two share four lanes, one or the other is killed again and again: none folds twice."""
     chance, seed = a_chance()
-    with processes(database) as started, Sender(endless_deliveries(seed), rate=200) as sender:
+    with processes(database) as started, Sender(endless_deliveries(seed), rate=100) as sender:
         started.environment["JOURNEY_PROJECT_LANES"] = "4"
         running = started.run_all(("receiver", "ingest"))
         both = [started.run("project") for _ in range(2)]
@@ -84,7 +84,7 @@ def test_projectors_by_lanes_killed_at_random_moments(database: Database) -> Non
 def test_two_of_each_at_once_make_what_one_makes(database: Database) -> None:
     """Two ingest processes and two projectors share the work, one of each killed in the middle."""
     chance, seed = a_chance()
-    with processes(database) as started, Sender(endless_deliveries(seed), rate=400) as sender:
+    with processes(database) as started, Sender(endless_deliveries(seed), rate=200) as sender:
         receiver = started.run("receiver")
         pairs = [started.run(name) for name in ("ingest", "project") for _ in range(2)]
         sender.to(receiver)

@@ -17,6 +17,9 @@ from tests.support.kafka_broker import artifacts, without
 from tests.support.kafka_broker.secure import PASSWORD, USERNAME, SecureBroker, secure_broker
 from tests.support.processes import PATIENCE_SECONDS
 
+# What takes long to set up is set up once.
+pytestmark = pytest.mark.xdist_group("kafka security")
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
