@@ -168,30 +168,32 @@ class _Lines:
     def __init__(self, text: Iterable[str]) -> None:
         self._text = iter(text)
         self._again: deque[str] = deque()
-        self._read = 0
+        self.number = 0
         self.taken: list[str] = []
         self.are_over = False
 
-    @property
-    def number(self) -> int:
-        return self._read - len(self._again)
-
     def __iter__(self) -> Iterator[str]:
-        taken, again = self.taken, self._again
+        take, again = self.taken.append, self._again
         while True:
-            if again:
+            while again:
                 line = again.popleft()
-            elif (line := next(self._text, "")) != "":
-                self._read += 1
+                self.number += 1
+                take(line)
+                yield line
+            for line in self._text:
+                self.number += 1
+                take(line)
+                yield line
+                if again:
+                    break
             else:
                 break
-            taken.append(line)
-            yield line
         self.are_over = True
 
     def only_the_first(self) -> str:
         """The first line that was taken; the others will come again."""
         self._again.extendleft(reversed(self.taken[1:]))
+        self.number -= len(self.taken) - 1
         self.are_over = self.are_over and not self._again
         return self.taken[0]
 
