@@ -33,8 +33,6 @@ LARGEST_RECORD_BYTES = 64 * 1024**2
 _ABANDON_SECONDS = 5.0
 _CUT_OFF = "socket disconnected"
 """What kafka-python says of a broker that ended the connection."""
-_OUT_OF_TIME = "Connection timed out"
-"""What it says of one that did not answer while there was time."""
 
 ROOM_BYTES = 128 * 1024
 """For headers and framing around the largest body; and again for what a dead letter adds."""
@@ -353,11 +351,11 @@ class _Complaints(logging.Handler):
         # Of many tries only some hear why: the library drops an answer that the end of the
         # connection comes right behind.
         self.denied |= isinstance(error, denials)
-        if isinstance(error, errors.RequestTimedOutError) or not error.args:
-            return
-        why = str(error.args[0])
-        # The last try is cut off when patience ends: it says less than those before it.
-        if why != _OUT_OF_TIME or not self.last:
+        out_of_time = (errors.KafkaTimeoutError, errors.RequestTimedOutError)
+        why = str(error.args[0]) if error.args else ""
+        # The last try ends when patience does, wherever it has come to: that says less than
+        # those before it. Where no try heard more, there was no answer in time.
+        if why and not isinstance(error, out_of_time) and not why.endswith("timed out"):
             self.last = why
 
 
