@@ -44,7 +44,7 @@ def run(url: str, size: int = 10_000, seed: int = 1) -> Iterator[Figure]:
     """The p99 in seconds with Kafka, and as extra fields the median and the same without."""
     from tests.support.kafka_broker import broker
 
-    with broker() as running:
+    with broker(measured=True) as running:
         with_kafka = _round(url, size, seed, {"JOURNEY_KAFKA": running.bootstrap})
     without = _round(url, size, seed, {})
     yield Figure(

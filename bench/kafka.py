@@ -59,7 +59,7 @@ _HERTZ = os.sysconf("SC_CLK_TCK")
 def _broker() -> Iterator[str]:
     from tests.support.kafka_broker import broker
 
-    with broker() as running:
+    with broker(measured=True) as running:
         yield running.bootstrap
 
 

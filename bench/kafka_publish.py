@@ -30,7 +30,7 @@ def run(url: str, size: int = 50_000, seed: int = 1) -> Iterator[Figure]:
     # The tests' broker: the same version, started the same way.
     from tests.support.kafka_broker import broker
 
-    with broker() as running, tenant(url) as database:
+    with broker(measured=True) as running, tenant(url) as database:
         servers = tuple(running.bootstrap.split(","))
         size = fill(database, journeys(size, size // 20, seed))
         records = _records(database)

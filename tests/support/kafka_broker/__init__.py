@@ -34,12 +34,13 @@ class NoBroker(Exception):
 
 
 @contextmanager
-def broker(*, own: bool = False) -> Iterator[Broker]:
+def broker(*, own: bool = False, measured: bool = False) -> Iterator[Broker]:
     """A running broker, gone afterwards whatever happened.
 
-    `own` asks for one that can be stopped, even where JOURNEY_KAFKA names another. Raises NoBroker.
+    `own` asks for one that can be stopped, even where JOURNEY_KAFKA names another; `measured` for
+    one as fast as in production. Raises NoBroker.
     """
-    with _found(own) as found:
+    with _found(own, measured) as found:
         try:
             found.start()
             yield found
@@ -47,13 +48,13 @@ def broker(*, own: bool = False) -> Iterator[Broker]:
             found.close()
 
 
-def _found(own: bool) -> Broker:
+def _found(own: bool, measured: bool) -> Broker:
     outside = os.environ.get("JOURNEY_KAFKA")
     if outside and not own:
         return OutsideBroker(outside)
     missing = artifacts.missing()
     if missing is None:
-        return NativeBroker()
+        return NativeBroker(measured=measured)
     if engine := container_engine():
         return ContainerBroker(engine, artifacts.version())
     raise NoBroker(

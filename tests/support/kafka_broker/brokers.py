@@ -28,6 +28,8 @@ _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
 _JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-Dlog4j2.level=WARN")
+# A broker of a few minutes is up in half the processor time when its code is compiled only lightly.
+_LIGHTLY = "-XX:TieredStopAtLevel=1"
 
 # One node needs no copies, and tests need no patience: groups begin at once, and may be short.
 COMMON = {
@@ -142,11 +144,13 @@ class NativeBroker(Broker):
 
     `listeners` are more ways in beside the plain one, name → protocol; `addresses` then says where
     they are. `settings` are Kafka's own, `formatted_with` more arguments of its storage tool.
+    `measured` is one as fast as in production, which takes longer to start.
     """
 
     def __init__(
         self,
         *,
+        measured: bool = False,
         listeners: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         formatted_with: Sequence[str] = (),
@@ -156,6 +160,7 @@ class NativeBroker(Broker):
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "broker.log"
         self._formatted_with = tuple(formatted_with)
+        self._java = _JAVA if measured else (*_JAVA, _LIGHTLY)
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(listeners or {})}
         ports = free_ports(len(protocols))
         self.addresses = {
@@ -188,7 +193,7 @@ class NativeBroker(Broker):
             self._format()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_JAVA, "-cp", f"{jars()}/*", "kafka.Kafka", str(self._properties)],
+                [*self._java, "-cp", f"{jars()}/*", "kafka.Kafka", str(self._properties)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -222,8 +227,9 @@ class NativeBroker(Broker):
         cluster = "k" + urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")[1:]
         subprocess.run(
             [
-                *_JAVA, "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format", "--standalone",
-                "--cluster-id", cluster, "--config", str(self._properties), *self._formatted_with,
+                *self._java, "-cp", f"{jars()}/*", "kafka.tools.StorageTool", "format",
+                "--standalone", "--cluster-id", cluster, "--config", str(self._properties),
+                *self._formatted_with,
             ],
             check=True,
             capture_output=True,
