@@ -19,7 +19,7 @@ from tests.support.truth import (
     caught_up,
 )
 
-KILLS = 20 if FULL else 8
+KILLS = 20 if FULL else 6
 WORKED = {"ingest": "deliveries ingested", "project": "projected"}
 LONGEST_SECONDS = 0.4
 """A process is let live so long at most, counted from the moment it begins to work."""

@@ -1,8 +1,8 @@
-"""Ten thousand hostile requests: an answer for each, no 5xx, no traceback, nothing broken after.
+"""Thousands of hostile requests: an answer for each, no 5xx, no traceback, nothing broken after.
 
-Requests go straight into the ASGI app and from there into the real database, so ten thousand
-take well under a minute. Each example of hypothesis sends a volley at once, so that good and
-hostile deliveries share commits.
+Three thousand by default, ten thousand with JOURNEY_FULL=1. Requests go straight into the ASGI app
+and from there into the real database, so that they take seconds. Each example of hypothesis sends
+a volley at once, so that good and hostile deliveries share commits.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from consumers.webhooks.signatures import GREENHOUSE, sign_standard_webhooks
 from journey.database import Database
 from tests.support.doors import SECRET, ListKeeper
 from tests.support.fakes import FrozenClock
+from tests.support.truth import FULL
 
 VOLLEY = 20
-EXAMPLES = 500
-GENERATED = 80
+EXAMPLES = 500 if FULL else 150
+GENERATED = 80 if FULL else 40
 """500 volleys of 20 are the ten thousand; schemathesis adds its own."""
 
 _KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -233,7 +234,7 @@ def hostile_requests(draw: st.DrawFn) -> Request:
 
 
 @pytest.mark.slow
-def test_ten_thousand_hostile_requests_get_an_answer(
+def test_thousands_of_hostile_requests_get_an_answer(
     sender: Sender, database: Database, log: io.StringIO
 ) -> None:
     """No 5xx, no traceback in answer or log, and every accepted delivery is in the inbox."""
@@ -257,8 +258,8 @@ def test_ten_thousand_hostile_requests_get_an_answer(
     volleys()
     print("answers by status", sender.statuses)
     assert sender.requests >= EXAMPLES * VOLLEY
-    assert sender.statuses[200] > 100
-    assert sender.statuses[202] > 100
+    assert sender.statuses[200] > EXAMPLES / 5
+    assert sender.statuses[202] > EXAMPLES / 5
     assert '"level":"error"' not in log.getvalue()
     assert "raceback" not in log.getvalue()
     with database.transaction() as connection:
