@@ -248,7 +248,7 @@ def test_a_receivers_bad_week_ends_with_every_alert_delivered(database: Database
     with a_receiver() as receiver:
         receiver.answers = list(bad)
         # Those that answer must be heard in time, also on a busy machine.
-        channel = WebhookChannel(receiver.url, [SECRET], timeout_seconds=3.0)
+        channel = WebhookChannel(receiver.url, [SECRET], timeout_seconds=6.0)
         notifier = Notifier(database, clock, [channel])
         assert notifier.send_due().put_off == 6
         clock.advance(timedelta(seconds=6))
