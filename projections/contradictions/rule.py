@@ -61,6 +61,7 @@ from pydantic import (
 
 from journey.errors import ConfigurationError
 from projections.working_time import Duration
+from projections.yaml_parser import SafeLoader
 from schemas.event import Direction, Lifecycle, Turn
 from schemas.registry import TOUCHPOINTS, TRAITS
 
@@ -595,7 +596,7 @@ _RULE: TypeAdapter[Rule] = TypeAdapter(Annotated[Rule, Field(discriminator="temp
 # --- reading --------------------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """YAML without its traps: times stay text, `no` is a word, a key given twice is refused."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -619,7 +620,7 @@ _Loader.yaml_implicit_resolvers = {
         if tag != "tag:yaml.org,2002:timestamp"
         and not (tag == "tag:yaml.org,2002:bool" and first not in "tTfF")
     ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
 }
 
 

@@ -48,6 +48,7 @@ from pydantic import (
 from journey.errors import ConfigurationError
 from projections.silence.rows import SilenceRow
 from projections.working_time import Calendar, Duration, Hours, WrongCalendar
+from projections.yaml_parser import SafeLoader
 from schemas.errors import UnknownKind
 from schemas.registry import touchpoint_class
 
@@ -401,7 +402,7 @@ class PolicySet:
 # --- reading the files ----------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """YAML in which `ON` is Ontario and `NO` Norway, and a key written twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -419,7 +420,7 @@ class _Loader(yaml.SafeLoader):
 _BOOL = "tag:yaml.org,2002:bool"
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL or first in set("tTfF")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
