@@ -54,6 +54,10 @@ def _header(count: int, oid: int) -> bytes:
 
 
 def _joined(values: Collection[bytes]) -> bytes:
+    lengths = {len(value) for value in values}
+    if len(lengths) == 1:
+        prefix = _LENGTH(lengths.pop())
+        return prefix + prefix.join(values)
     return b"".join([part for value in values for part in (_LENGTH(len(value)), value)])
 
 

@@ -38,10 +38,11 @@ _LOOK_SECONDS = 0.5
 def settled(table: str) -> str:
     """SQL that is true of a row which no running transaction, ours included, can still take back.
 
-    Only such a row may be remembered beyond the transaction that read it.
+    Only such a row may be remembered beyond the transaction that read it. By age, since
+    transaction ids begin anew after four billion.
     """
-    horizon = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint %% 4294967296"
-    return f"({table}.xmin::text::bigint < {horizon})"
+    horizon = "(SELECT pg_snapshot_xmin(pg_current_snapshot())::xid)"
+    return f"(age({table}.xmin) > age({horizon}))"
 
 
 @dataclass

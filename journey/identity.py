@@ -90,21 +90,21 @@ class Identity:
             return resolved
         if not all(keys for _, keys, _ in open_):
             raise ValueError("a statement names no person; give it at least one person key")
-        known = self._look_up(connection, {k for _, *pair in open_ for keys in pair for k in keys})
+        known = self._look_up(connection, {k for _, keys, same in open_ for k in (*keys, *same)})
         fresh: dict[Key, UUID] = {}
         for _, *pair in open_:
             for group in pair:
-                if not all(key in known for key in group):
+                if not all(map(known.__contains__, group)):
                     self._assign(group, known, fresh)
         if fresh:
             known |= self._attach(connection, fresh)
         for indexes, keys, same in open_:
-            distinct = list(dict.fromkeys([known[key] for key in (*keys, *same)]))
+            distinct = _distinct([known[key] for key in (*keys, *same)])
             for index in indexes:
                 resolved.candidates[index] = distinct[0]
             if len(distinct) > 1:
                 resolved.shared.append((indexes[0], distinct))
-            elif not same and all(key in self._known for key in keys):
+            elif not same and all(map(self._known.__contains__, keys)):
                 _remember(self._people, people[indexes[0]][0], distinct[0])
         return resolved
 
@@ -170,11 +170,17 @@ class Identity:
         return self._look_up(connection, set(keys)).get(keys[0]) if keys else None
 
     def _look_up(self, connection: Connection, keys: set[Key]) -> dict[Key, UUID]:
+        found: dict[Key, UUID] = {}
+        asked: list[Key] = []
         for key in keys:
-            if key[0] == OWN_NAMESPACE and key not in self._known:
-                _remember(self._known, key, UUID(bytes=key[1]))
-        found = {key: self._known[key] for key in keys if key in self._known}
-        asked = [key for key in keys if key not in found]
+            candidate = self._known.get(key)
+            if candidate is None and key[0] == OWN_NAMESPACE:
+                candidate = UUID(bytes=key[1])
+                _remember(self._known, key, candidate)
+            if candidate is None:
+                asked.append(key)
+            else:
+                found[key] = candidate
         if asked:
             use_arrays(connection)
             rows = connection.execute(
@@ -184,7 +190,7 @@ class Identity:
                 "USING (namespace, fingerprint)",
                 [TextArray.of([k[0] for k in asked]), ByteaArray.of([k[1] for k in asked])],
                 binary=True,
-            )
+            ).fetchall()
             for namespace, fingerprint, candidate_id, is_settled in rows:
                 found[(namespace, fingerprint)] = candidate_id
                 if is_settled:
@@ -203,8 +209,8 @@ class Identity:
                 UuidArray.of([fresh[key].bytes for key in keys]),
             ],
             binary=True,
-        )
-        ours = {(row[0], row[1]) for row in rows}
+        ).fetchall()
+        ours = set(rows)
         theirs = {key for key in keys if key not in ours}
         # Another process was first with these; its word stands.
         return self._look_up(connection, theirs) if theirs else {}
@@ -276,6 +282,11 @@ def _remember(cache: OrderedDict[_Named, UUID], key: _Named, candidate_id: UUID)
     cache[key] = candidate_id
     if len(cache) > _CACHED_KEYS:
         cache.popitem(last=False)
+
+
+def _distinct(candidates: list[UUID]) -> list[UUID]:
+    """Each once, in order. One alone is not hashed, which a UUID is in Python."""
+    return candidates if len(candidates) == 1 else list(dict.fromkeys(candidates))
 
 
 def _candidate_named(text: str) -> UUID:

@@ -142,14 +142,14 @@ class JourneyLog(Application[UUID]):
     ) -> list[NewEvent]:
         paired = list(zip(statements, candidates, strict=True))
         keys = self.vault.open_keys(
-            connection, {candidate for said, candidate in paired if said.personal is not None}
+            connection, (candidate for said, candidate in paired if said.personal is not None)
         )
         return [
             NewEvent(
                 candidate,
                 said.touchpoint.touchpoint_id,
                 said.touchpoint.TOPIC,
-                partial(self._state, said, candidate, keys.get(candidate), stamp),
+                partial(self._state, said, candidate, keys.get(candidate.int), stamp),
             )
             for said, candidate in paired
         ]

@@ -231,9 +231,10 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
     if not events:
         return Appended([], 0)
     use_arrays(connection)
-    # Ids as bytes from here on: they are compared, hashed and written several times each.
-    ids = [event.touchpoint_id.bytes for event in events]
-    streams = [event.candidate_id.bytes for event in events]
+    # Ids as bytes from here on: they are compared, hashed and written several times each. Without
+    # `UUID.bytes`, which makes the same of the same number, only in Python.
+    ids = [event.touchpoint_id.int.to_bytes(16) for event in events]
+    streams = [event.candidate_id.int.to_bytes(16) for event in events]
     with connection.pipeline():
         head = connection.execute("SELECT position FROM log_head FOR UPDATE", binary=True)
         repeats = connection.execute(
@@ -242,14 +243,15 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
             binary=True,
         )
         versions = connection.execute(
-            "SELECT uuid_send(stream), (SELECT max(originator_version) FROM journey_events "
-            "WHERE originator_id = stream) FROM unnest(%b) AS stream",
+            "SELECT uuid_send(stream), last.originator_version FROM unnest(%b) AS stream, "
+            "LATERAL (SELECT originator_version FROM journey_events WHERE originator_id = stream "
+            "ORDER BY originator_version DESC LIMIT 1) AS last",
             [UuidArray.of(set(streams))],
             binary=True,
         )
     (position,) = cast(tuple[int], head.fetchone())
     seen: set[bytes] = {row[0] for row in repeats.fetchall()}
-    version: dict[bytes, int] = {row[0]: row[1] or 0 for row in versions.fetchall()}
+    version = dict.fromkeys(streams, 0) | dict(versions.fetchall())
     places = _places(streams, ids, version, seen, position)
     count = len(places) - places.count(None)
     if count:

@@ -80,7 +80,7 @@ class Vault:
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key)).copy
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key)).copy
         self._made: dict[int, tuple[bytes, AESGCM]] = {}
-        # By the id as a number, which is hashed in C.
+        # By the id as a number, as all keys here: it is hashed in C.
         self._keys: OrderedDict[int, AESGCM] = OrderedDict()
 
     def fingerprint(self, namespace: str, value: str) -> bytes:
@@ -91,33 +91,34 @@ class Vault:
         outer.update(inner.digest())
         return outer.digest()[:16]
 
-    def open_keys(
-        self, connection: Connection, candidates: Iterable[UUID]
-    ) -> Mapping[UUID, AESGCM]:
-        """The data keys of these candidates, made where there is none yet, in two statements."""
-        cached = self._keys
-        found: dict[UUID, AESGCM] = {}
+    def open_keys(self, connection: Connection, candidates: Iterable[UUID]) -> Mapping[int, AESGCM]:
+        """The data keys of these candidates, by their ids as numbers.
+
+        Made where there is none yet, in two statements.
+        """
+        cached = self._keys.get
+        found: dict[int, AESGCM] = {}
         missing: list[UUID] = []
-        for candidate in set(candidates):
-            key = cached.get(candidate.int)
+        for number, candidate in {candidate.int: candidate for candidate in candidates}.items():
+            key = cached(number)
             if key is None:
                 missing.append(candidate)
             else:
-                found[candidate] = key
+                found[number] = key
         if missing:
             use_arrays(connection)
             found |= self._load(connection, missing)
-            if fresh := [candidate for candidate in missing if candidate not in found]:
+            if fresh := [candidate for candidate in missing if candidate.int not in found]:
                 found |= self._create(connection, fresh)
         return found
 
-    def _load(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
+    def _load(self, connection: Connection, candidates: list[UUID]) -> dict[int, AESGCM]:
         rows = connection.execute(
             f"SELECT candidate_id, wrapped_key, {settled('person_keys')} FROM person_keys "
             "WHERE candidate_id = ANY(%b)",
             [UuidArray.of([candidate.bytes for candidate in candidates])],
             binary=True,
-        )
+        ).fetchall()
         opened = {}
         for candidate_id, wrapped, is_settled in rows:
             made = self._made.get(candidate_id.int)
@@ -125,15 +126,15 @@ class Vault:
                 key = made[1]
             else:
                 key = self._unwrap(candidate_id, wrapped)
-            opened[candidate_id] = key
+            opened[candidate_id.int] = key
             if is_settled:
                 self._made.pop(candidate_id.int, None)
                 self._remember(candidate_id, key)
         return opened
 
-    def _create(self, connection: Connection, candidates: list[UUID]) -> dict[UUID, AESGCM]:
+    def _create(self, connection: Connection, candidates: list[UUID]) -> dict[int, AESGCM]:
         # Sorted, so that two processes that make the same keys wait for each other in one order.
-        candidates.sort()
+        candidates.sort(key=lambda candidate: candidate.int)
         made = [os.urandom(_KEY_BYTES) for _ in candidates]
         wrapped = [self._wrap(c, key) for c, key in zip(candidates, made, strict=True)]
         rows = connection.execute(
@@ -144,18 +145,19 @@ class Vault:
                 ByteaArray.of(wrapped),
             ],
             binary=True,
-        )
-        ours = {row[0] for row in rows}
+        ).fetchall()
+        ours = {row[0].int for row in rows}
         # Not remembered as theirs: the transaction may yet roll back. When the same wrapped key is
         # read later, it need not be unwrapped again.
         opened = {}
         for candidate, key, sealed in zip(candidates, made, wrapped, strict=True):
-            if candidate in ours:
-                opened[candidate] = AESGCM(key)
-                self._made[candidate.int] = (sealed, opened[candidate])
+            number = candidate.int
+            if number in ours:
+                opened[number] = AESGCM(key)
+                self._made[number] = (sealed, opened[number])
         if len(self._made) > _CACHED_KEYS:
             self._made.clear()
-        if theirs := [candidate for candidate in candidates if candidate not in ours]:
+        if theirs := [candidate for candidate in candidates if candidate.int not in ours]:
             opened |= self._load(connection, theirs)
         return opened
 
@@ -179,7 +181,9 @@ class Vault:
     ) -> Mapping[UUID, AESGCM]:
         """The data keys that these candidates have; a destroyed one is missing, and not made."""
         use_arrays(connection)
-        return self._load(connection, list(set(candidates)))
+        asked = list(set(candidates))
+        found = self._load(connection, asked)
+        return {candidate: found[candidate.int] for candidate in asked if candidate.int in found}
 
     def open(self, key: AESGCM, candidate_id: UUID, token: str) -> Personal:
         """What was sealed under this key of the candidate. Raises WrongMasterKey."""
