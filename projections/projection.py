@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from projections.paths import fold as paths
 from projections.silence import fold as silence
 from projections.silence.policy import PolicySet
 
+_application = attrgetter("application_id")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 Row = tuple[Any, ...]
@@ -66,6 +69,7 @@ class JourneyFold:
 
     def __init__(self, meaning: Meaning) -> None:
         self._rules = meaning.rules
+        self._checked = meaning.rules.kinds
         self._needs_silence = frozenset(
             kind
             for rule in meaning.rules.rules.values()
@@ -76,21 +80,25 @@ class JourneyFold:
 
     def apply(self, journey: Journey, facts: Sequence[Fact], candidate_id: UUID) -> None:
         """Take facts that follow the journey's last one, in order (changes the state in place)."""
-        check = self._rules.apply
-        contradictions, silences, mapped = journey.contradictions, journey.silence, journey.map
-        listen, draw = silence.apply, journey_map.apply
-        needs_silence = self._needs_silence
+        contradictions, silences = journey.contradictions, journey.silence
+        check, listen = self._rules.apply, silence.apply
+        checked, needs_silence = self._checked, self._needs_silence
         for fact in facts:
             # Rules see the silence as it stood just before the fact.
             kind = fact.kind
-            check(
-                contradictions,
-                fact,
-                silence.open_since(silences) if kind in needs_silence else _NO_SILENCES,
-            )
+            if kind in checked:
+                check(
+                    contradictions,
+                    fact,
+                    silence.open_since(silences) if kind in needs_silence else _NO_SILENCES,
+                )
             listen(silences, fact, candidate_id)
-            draw(mapped, fact)
-        paths.apply(journey.paths, facts)
+        for application_id, run in groupby(facts, _application):
+            # Touchpoints that name no application are steps of none.
+            if application_id is not None:
+                steps = list(run)
+                journey_map.apply(journey.map, application_id, steps)
+                paths.apply(journey.paths, application_id, steps)
         last = facts[-1]
         journey.last_at, journey.last_position = last.occurred_at, last.position
 

@@ -525,7 +525,7 @@ def fold_whole(fold: JourneyFold, facts: list[Fact], journey_id: UUID) -> Journe
     """A journey from all of its facts, in any order."""
     journey = Journey()
     journey.amended = is_amended(facts)
-    facts = effective(facts)
+    facts = effective(facts) if journey.amended else sorted(facts, key=order)
     if facts:
         fold.apply(journey, facts, journey_id)
     return journey

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,8 +20,9 @@ _STATUS_AFTER = {
 }
 _COUNTED = {"interview_held", "chaser_received"}
 
+Effect = tuple[bool, str, str | None, bool]
 # What a kind changes, worked out once: (heard, turn, status, closes). Most kinds change nothing.
-_EFFECTS: dict[str, tuple[bool, str, str | None, bool]] = {
+_EFFECTS: dict[str, Effect] = {
     kind: (traits.answers, traits.turn, _STATUS_AFTER.get(kind), traits.lifecycle == "closes")
     for kind, traits in TRAITS.items()
     if traits.answers or traits.turn != "unchanged" or kind in _STATUS_AFTER or kind in _COUNTED
@@ -49,36 +51,39 @@ MapState = dict[str, ApplicationMap]
 """Application id → its map. Touchpoints that name no application belong to none."""
 
 
-def apply(state: MapState, fact: Fact) -> None:
-    """Take one more fact, in `occurred_at` order, into the state (changed in place)."""
-    application_id = fact.application_id
-    if application_id is None:
-        return
-    at = fact.occurred_at
+def apply(state: MapState, application_id: str, steps: Sequence[Fact]) -> None:
+    """Take more facts of an application, in `occurred_at` order, into the state (in place)."""
     mapped = state.get(application_id)
     if mapped is None:
-        mapped = state[application_id] = ApplicationMap(at, at, fact.source)
-    mapped.last_at = at
-    mapped.touchpoints += 1
-    if fact.job_id is not None:
-        mapped.job_id = fact.job_id
-    stage = fact.stage
-    if stage is not None and stage != mapped.stage:
-        mapped.stage = stage
-        mapped.stages.append((stage, at))
-    effect = _EFFECTS.get(fact.kind)
-    if effect is None:
-        return
+        first = steps[0]
+        mapped = ApplicationMap(first.occurred_at, first.occurred_at, first.source)
+        state[application_id] = mapped
+    mapped.last_at = steps[-1].occurred_at
+    mapped.touchpoints += len(steps)
+    job_id, stage, effects = mapped.job_id, mapped.stage, _EFFECTS
+    for fact in steps:
+        if fact.job_id is not None:
+            job_id = fact.job_id
+        if fact.stage is not None and fact.stage != stage:
+            stage = fact.stage
+            mapped.stages.append((stage, fact.occurred_at))
+        effect = effects.get(fact.kind)
+        if effect is not None:
+            _step(mapped, fact, effect)
+    mapped.job_id, mapped.stage = job_id, stage
+
+
+def _step(mapped: ApplicationMap, fact: Fact, effect: Effect) -> None:
     heard, turn, status, closes = effect
     if heard:
-        mapped.last_heard_at = at
+        mapped.last_heard_at = fact.occurred_at
     if turn != "unchanged":
         mapped.turn = turn
     elif fact.asks:
         mapped.turn = "candidate"
     if status is not None:
         mapped.status = status
-        mapped.closed_at = at if closes else None
+        mapped.closed_at = fact.occurred_at if closes else None
     elif fact.kind == "interview_held":
         mapped.interviews += 1
     elif fact.kind == "chaser_received":

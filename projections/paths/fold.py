@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
 
 import msgspec
 
@@ -21,7 +19,6 @@ STEPS = 128
 """Steps in a part at most. What is full is written once and leaves the state, so that a journey
 of ten thousand touchpoints costs the next one no more than a short journey does."""
 
-_application = attrgetter("application_id")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -40,29 +37,24 @@ class PathState(msgspec.Struct, omit_defaults=True, gc=False):
     filled: list[tuple[str, Path]] = msgspec.field(default_factory=list)
 
 
-def apply(state: PathState, facts: Sequence[Fact]) -> None:
-    """Take more facts, in `occurred_at` order, into the state (changed in place).
+def apply(state: PathState, application_id: str, steps: Sequence[Fact]) -> None:
+    """Take more facts of an application, in `occurred_at` order, into the state (in place).
 
     Many at once, since encoding a list of moments costs a tenth of encoding each by itself.
-    Touchpoints that name no application are steps of none.
     """
-    for application_id, run in groupby(facts, _application):
-        if application_id is None:
-            continue
-        path = state.applications.get(application_id)
-        if path is None:
-            path = state.applications[application_id] = Path()
-        steps = list(run)
-        while len(steps) >= (room := STEPS - len(path.kinds)):
-            _extend(path, steps[:room])
-            state.filled.append((application_id, path))
-            path = state.applications[application_id] = Path(path.part + 1)
-            steps = steps[room:]
-        if steps:
-            _extend(path, steps)
+    path = state.applications.get(application_id)
+    if path is None:
+        path = state.applications[application_id] = Path()
+    while len(steps) >= (room := STEPS - len(path.kinds)):
+        _extend(path, steps[:room])
+        state.filled.append((application_id, path))
+        path = state.applications[application_id] = Path(path.part + 1)
+        steps = steps[room:]
+    if steps:
+        _extend(path, steps)
 
 
-def _extend(path: Path, steps: list[Fact]) -> None:
+def _extend(path: Path, steps: Sequence[Fact]) -> None:
     path.kinds += bytes([NUMBER[fact.kind] for fact in steps])
     path.times += packed([fact.occurred_at for fact in steps])
 

@@ -22,15 +22,15 @@ INTERVIEW_GRACE = timedelta(hours=24)
 INTERVIEW_UNTOLD = timedelta(days=14)
 """The same, from the booking on, for an interview of which nobody told when it is to be."""
 
-# What a kind does to a silence, worked out once: (ends it, turn, lifecycle).
-_EFFECTS: dict[str, tuple[bool, str, str]] = {
-    kind: (traits.answers, traits.turn, traits.lifecycle) for kind, traits in TRAITS.items()
+Effect = tuple[bool, str, str]
+# What a kind does to a silence, worked out once: (ends it, turn, lifecycle). Some do nothing.
+_EFFECTS: dict[str, Effect] = {
+    kind: (traits.answers, traits.turn, traits.lifecycle)
+    for kind, traits in TRAITS.items()
+    if traits.answers or traits.turn != "unchanged" or traits.lifecycle != "none"
 }
 _BOOKINGS = frozenset({"interview_scheduled", "interview_moved"})
 _BOOKING_OVER = frozenset({"interview_held", "interview_cancelled", "interview_missed_by_employer"})
-_NO_EFFECT = frozenset(
-    kind for kind, effect in _EFFECTS.items() if effect == (False, "unchanged", "none")
-)
 
 
 class Waiting(msgspec.Struct, omit_defaults=True, gc=False):
@@ -69,34 +69,40 @@ class SilenceState(msgspec.Struct, omit_defaults=True, gc=False):
 def apply(state: SilenceState, fact: Fact, candidate_id: UUID) -> None:
     """Take one more fact, in `occurred_at` order, into the state (changed in place)."""
     application_id = fact.application_id
+    effect = _EFFECTS.get(fact.kind)
     if application_id is not None:
         waiting = state.applications.get(application_id)
         if waiting is None:
             waiting = state.applications[application_id] = Waiting(fact.source)
         if fact.job_id is not None:
             waiting.job_id = fact.job_id
-        if fact.kind not in _NO_EFFECT:
-            _step(state, candidate_id, application_id, waiting, fact)
+        if effect is not None:
+            _step(state, candidate_id, application_id, waiting, fact, effect)
         elif waiting.since is not None and fact.kind == "chaser_received":
             waiting.chases += 1
         if fact.stage is not None:
             # Last, since a silence that it ended was one of the stage before.
             waiting.stage = fact.stage
-    elif fact.kind not in _NO_EFFECT or fact.kind == "chaser_received":
+    elif effect is not None or fact.kind == "chaser_received":
         # It names no application, so it speaks to every one that is open.
         for each, waiting in state.applications.items():
             if not waiting.is_open:
                 continue
-            if fact.kind == "chaser_received":
+            if effect is None:
                 waiting.chases += waiting.since is not None
             else:
-                _step(state, candidate_id, each, waiting, fact)
+                _step(state, candidate_id, each, waiting, fact, effect)
 
 
 def _step(
-    state: SilenceState, candidate_id: UUID, application_id: str, waiting: Waiting, fact: Fact
+    state: SilenceState,
+    candidate_id: UUID,
+    application_id: str,
+    waiting: Waiting,
+    fact: Fact,
+    effect: Effect,
 ) -> None:
-    answers, turn, lifecycle = _EFFECTS[fact.kind]
+    answers, turn, lifecycle = effect
     if lifecycle != "none":
         waiting.is_open = lifecycle != "closes"
         if lifecycle == "closes":
@@ -104,7 +110,7 @@ def _step(
             return
     elif not waiting.is_open:
         return
-    at = fact.certainly_by
+    at = fact.occurred_at if fact.occurred_precision == "instant" else fact.certainly_by
     if fact.kind == "interview_held" and fact.ends_at is not None and fact.ends_at > at:
         at = fact.ends_at
     if answers:

@@ -12,7 +12,7 @@ import pytest
 
 from projections.fact import Fact
 from projections.journey_map.view import JourneyMapView
-from projections.paths.fold import STEPS, PathState, apply
+from projections.paths.fold import STEPS, apply
 from projections.paths.kinds import KINDS, NUMBER
 from projections.paths.view import PathView, part_name
 from projections.projection import Journey, JourneyFold, decode_journey, encode_journey
@@ -76,9 +76,7 @@ def test_a_path_is_kind_and_moment_of_every_step() -> None:
 
 def test_touchpoints_of_no_application_are_steps_of_none() -> None:
     """They belong to a journey and to no path."""
-    state = PathState()
-    apply(state, [fact("message_sent", application=None)])
-    assert state == PathState()
+    assert rows_of([fact("message_sent", application=None)], 1) == {}
 
 
 @pytest.mark.parametrize("length", [STEPS - 1, STEPS, STEPS + 1, 3 * STEPS, 1000])
@@ -109,6 +107,7 @@ def test_pages_make_no_difference(length: int, page: int) -> None:
 def test_the_state_of_a_long_journey_stays_small() -> None:
     """Ten thousand touchpoints leave one unfinished part behind, once the rest is written."""
     journey = Journey()
-    apply(journey.paths, [fact("message_sent", T0 + timedelta(hours=n)) for n in range(10_000)])
+    steps = [fact("message_sent", T0 + timedelta(hours=n)) for n in range(10_000)]
+    apply(journey.paths, "a1", steps)
     PathView().changes(JOURNEY, [], journey, MEANING)
     assert len(encode_journey(journey)) < 2_000
