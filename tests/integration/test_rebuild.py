@@ -53,6 +53,23 @@ def test_what_was_not_swept_yet_is_not_lost(database: Database) -> None:
     assert deadlines(database) == before
 
 
+def test_keys_and_indexes_are_the_same_afterwards(database: Database) -> None:
+    """Each by its name, on the same columns, under the same condition."""
+    waiting(database)
+
+    def indexes() -> set[tuple[str, str, str]]:
+        with database.connect() as connection:
+            named = connection.execute(
+                "SELECT tablename, indexname, indexdef FROM pg_indexes "
+                "WHERE schemaname = current_schema()"
+            )
+            return set(named.fetchall())
+
+    before = indexes()
+    rebuild(database, MEANING, T0)
+    assert indexes() == before
+
+
 def test_one_at_a_time(database: Database) -> None:
     """A second rebuild says in a sentence that one is running."""
     with _only_one(database), pytest.raises(RebuildRunning, match="another rebuild is running"):
