@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ _MIGRATION = re.compile(r"^(\d{4})_[a-z_]+\.sql\Z")
 _MIGRATION_LOCK = 0x6A6F75726E
 _START_SECONDS = 120.0
 _LOOK_SECONDS = 0.5
+_OPENING = threading.Lock()
 
 
 def settled(table: str) -> str:
@@ -77,20 +79,23 @@ class Database:
     @property
     def pool(self) -> ConnectionPool[Connection]:
         """The shared pool, opened on first use. Connections are in autocommit mode."""
-        if self._pool is None:
-            self._pool = ConnectionPool(
-                self.conninfo,
-                kwargs={"autocommit": True},
-                min_size=1,
-                max_size=self.pool_size,
-                timeout=15,
-                # It tries less and less often until it gives up; giving up soon means that the
-                # next request tries at once, however long the database was away.
-                reconnect_timeout=5,
-                open=True,
-                check=ConnectionPool.check_connection,
-            )
-        return self._pool
+        pool = self._pool
+        if pool is None:
+            with _OPENING:
+                # Another thread may have come first; of two pools one would never be closed.
+                pool = self._pool = self._pool or ConnectionPool(
+                    self.conninfo,
+                    kwargs={"autocommit": True},
+                    min_size=1,
+                    max_size=self.pool_size,
+                    timeout=15,
+                    # It tries less and less often until it gives up; giving up soon means that the
+                    # next request tries at once, however long the database was away.
+                    reconnect_timeout=5,
+                    open=True,
+                    check=ConnectionPool.check_connection,
+                )
+        return pool
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -218,6 +219,20 @@ def test_find_by_id_prefix_or_key(database: Database) -> None:
     for nobody in ("0123456789", "greenhouse:candidate/78", "not an id"):
         with pytest.raises(UnknownCandidate):
             log.find(nobody)
+
+
+def test_a_pool_is_opened_once_whoever_comes_first(database: Database) -> None:
+    """Of two, one would be forgotten with its connections open."""
+    barrier = threading.Barrier(8)
+
+    def pool(_: int) -> object:
+        barrier.wait()
+        return database.pool
+
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as threads:
+            assert len(set(threads.map(pool, range(8)))) == 1
+        database.close()
 
 
 def test_migrations_are_safe_when_two_start_at_once(postgres_url: str) -> None:
