@@ -11,15 +11,18 @@ import time
 import pytest
 
 from consumers.demo.story import CAST
+from tests.support.postgres import memory_folder
 
 
 def run_demo(**environment: str) -> tuple[str, str, float]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("JOURNEY_")}
+    # Where its database is for the while it runs.
+    in_memory = {"TMPDIR": str(folder)} if (folder := memory_folder()) else {}
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", "from consumers.cli import main; main()", "demo"],
         capture_output=True,
-        env={**clean, **environment},
+        env={**clean, **in_memory, **environment},
         timeout=600,
         check=False,
     )

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tests.support.postgres import memory_folder
+
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x1e"
@@ -87,7 +89,7 @@ def run(commands: list[Block], folder: Path, environment: Mapping[str, str]) -> 
 @contextlib.contextmanager
 def own_folder(name: str) -> Iterator[Path]:
     """A folder for a run, gone afterwards. Not pytest's: PostgreSQL runs as another user there."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=memory_folder()))
     try:
         yield folder
     finally:
