@@ -112,24 +112,22 @@ class JourneyLog(Application[UUID]):
         ]
         events += [_event(survivor, merged, now) for survivor, _, merged in merges]
         appended = append(connection, events)
-        told = appended.places[: len(statements)]
-        for (survivor, absorbed, _), place in zip(
-            merges, appended.places[len(statements) :], strict=True
-        ):
+        told, concluded = appended.places[: len(statements)], appended.places[len(statements) :]
+        for (survivor, absorbed, _), place in zip(merges, concluded, strict=True):
             if place is not None:
                 _add_edge(connection, absorbed, survivor, place[1], now)
+        new = []
         for said, survivor, place in zip(statements, resolved.candidates, told, strict=True):
-            if place is not None and type(said.touchpoint) in _MERGING:
+            if place is None:
+                continue
+            new.append(said.touchpoint)
+            if isinstance(said.touchpoint, _MERGING):
                 _take_over(connection, said.touchpoint, survivor, place[1], now)
         return Recorded(
             candidates=resolved.candidates,
-            appended=[
-                statement.touchpoint
-                for statement, place in zip(statements, told, strict=True)
-                if place is not None
-            ],
-            repeated=sum(1 for place in told if place is None),
-            merged=sum(1 for place in appended.places[len(statements) :] if place is not None),
+            appended=new,
+            repeated=len(told) - len(new),
+            merged=appended.count - len(new),
             last_position=appended.last_position,
         )
 
