@@ -106,7 +106,10 @@ def cli_page() -> Iterator[str]:
 
     yield "# The `journey` command"
     yield from HELP.split("\n\n")
-    yield "Every command has `--help`. What `--json` prints is listed in [json.md](json.md)."
+    yield (
+        "Every command has `--help`; `journey --version` tells which one this is. What `--json` "
+        "prints is listed in [json.md](json.md)."
+    )
     for path, command in commands():
         said, example, fields = help_parts(command)
         yield f"## {path}"

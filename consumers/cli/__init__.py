@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Annotated
 
 import typer
 
@@ -59,6 +60,7 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
+    app.callback()(_journey)
     name: str
     command: Callable[..., None]
     for name, command in (
@@ -91,6 +93,25 @@ def make_app() -> typer.Typer:
 def _command() -> Callable[..., object]:
     """The command ready to be called; who runs many command lines in one process makes it once."""
     return typer.main.get_command(make_app())
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"journey {version('candidate-journey')}")
+        raise typer.Exit
+
+
+def _journey(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Name and version, and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from consumers.cli.errors import FOUND
 from consumers.cli.options import AsJson
 
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Leave out what reads whole tables (gaps, candidates known only by an application).",
+    ),
+]
 
-def doctor(as_json: AsJson = False) -> None:
+
+def doctor(quick: Quick = False, as_json: AsJson = False) -> None:
     """Look at everything that can go wrong; exit code 1 when something has.
 
     Example: journey doctor || journey deliveries list --status dead
@@ -20,7 +30,7 @@ def doctor(as_json: AsJson = False) -> None:
     from consumers.health.examine import examine, summary
 
     with installation() as engine:
-        checks = list(examine(engine))
+        checks = list(examine(engine, quick=quick))
     if as_json:
         print_json(checks)
     else:

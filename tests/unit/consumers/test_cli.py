@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -430,13 +431,15 @@ def test_a_rebuild_tells_what_differed(
 
 
 def test_the_doctor_finds_a_healthy_installation_well(engine: Installation, journey: Run) -> None:
-    """Every check is there, none is wrong."""
+    """Every check is there, none is wrong; `--quick` leaves out what reads whole tables."""
     checks = document(journey("doctor", "--json"))
     assert [list(each) for each in checks] == [["check", "status", "found", "advice"]] * len(checks)
     assert {"durability", "append-only", "log", "inbox", "projections", "master key"} <= {
         each["check"] for each in checks
     }
     assert "wrong" not in {each["status"] for each in checks}
+    quick = document(journey("doctor", "--quick", "--json"))
+    assert quick == [each for each in checks if each["check"] not in ("log", "unattached")]
 
 
 @pytest.mark.parametrize(
@@ -642,6 +645,11 @@ def test_help_documents_the_exit_codes(journey: Run) -> None:
     for code in ("0 fine", "1 something", "2 wrong usage", "3 not found", "4 the database"):
         assert code in out
     assert "5 wrong configuration" in out
+
+
+def test_the_version_is_told(journey: Run) -> None:
+    """With the name, as it is installed."""
+    assert journey("--version") == (0, f"journey {version('candidate-journey')}\n", "")
 
 
 def test_help_comes_quickly() -> None:
