@@ -30,7 +30,7 @@ from journey.storage import (
     stamped_state,
     touchpoint_of,
 )
-from journey.vault import Vault
+from journey.vault import Vault, nonces
 from schemas.event import Moment, Touchpoint
 from schemas.identifiers import PersonKey
 from schemas.statement import Statement
@@ -147,15 +147,17 @@ class JourneyLog(Application[UUID]):
                 candidate,
                 said.touchpoint.touchpoint_id,
                 said.touchpoint.TOPIC,
-                partial(self._state, said, candidate, keys.get(candidate.int), stamp),
+                partial(self._state, said, candidate, keys.get(candidate.int), nonce, stamp),
             )
-            for said, candidate in paired
+            for (said, candidate), nonce in zip(paired, nonces(len(paired)), strict=True)
         ]
 
-    def _state(self, said: Statement, candidate: UUID, key: AESGCM | None, stamp: bytes) -> bytes:
+    def _state(
+        self, said: Statement, candidate: UUID, key: AESGCM | None, nonce: bytes, stamp: bytes
+    ) -> bytes:
         if key is None or said.personal is None:
             return stamped_state(said.touchpoint, stamp)
-        sealed = self.vault.seal(key, candidate, said.personal)
+        sealed = self.vault.seal(key, candidate, said.personal, nonce)
         return stamped_state(said.touchpoint, stamp, sealed)
 
     def unmerge(self, released: UUID, connection: Connection, *, by: str) -> bool:

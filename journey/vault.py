@@ -135,8 +135,11 @@ class Vault:
     def _create(self, connection: Connection, candidates: list[UUID]) -> dict[int, AESGCM]:
         # Sorted, so that two processes that make the same keys wait for each other in one order.
         candidates.sort(key=lambda candidate: candidate.int)
-        made = [os.urandom(_KEY_BYTES) for _ in candidates]
-        wrapped = [self._wrap(c, key) for c, key in zip(candidates, made, strict=True)]
+        made = _random(len(candidates), _KEY_BYTES)
+        wrapped = [
+            nonce + self._wrapping.encrypt(nonce, key, candidate.bytes)
+            for candidate, key, nonce in zip(candidates, made, nonces(len(made)), strict=True)
+        ]
         rows = connection.execute(
             "INSERT INTO person_keys SELECT * FROM unnest(%b, %b) "
             "ON CONFLICT DO NOTHING RETURNING candidate_id",
@@ -161,9 +164,8 @@ class Vault:
             opened |= self._load(connection, theirs)
         return opened
 
-    def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal) -> bytes:
-        """A token that only this person's key opens, in base64."""
-        nonce = os.urandom(_NONCE_BYTES)
+    def seal(self, key: AESGCM, candidate_id: UUID, personal: Personal, nonce: bytes) -> bytes:
+        """A token that only this person's key opens, in base64. `nonce` is of `nonces`, fresh."""
         plain = personal.__pydantic_serializer__.to_json(personal, exclude_defaults=True)
         sealed = nonce + key.encrypt(nonce, plain, candidate_id.bytes)
         return binascii.b2a_base64(sealed, newline=False)
@@ -194,10 +196,6 @@ class Vault:
             raise WrongMasterKey(f"a sealed field of candidate {candidate_id} is damaged") from None
         return Personal.model_validate_json(plain)
 
-    def _wrap(self, candidate_id: UUID, key: bytes) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._wrapping.encrypt(nonce, key, candidate_id.bytes)
-
     def _unwrap(self, candidate_id: UUID, wrapped: bytes) -> AESGCM:
         try:
             return AESGCM(
@@ -215,6 +213,17 @@ class Vault:
         self._keys[candidate_id.int] = key
         if len(self._keys) > _CACHED_KEYS:
             self._keys.popitem(last=False)
+
+
+def nonces(count: int) -> list[bytes]:
+    """For sealing so many texts, each to be used once and never kept beyond its batch."""
+    return _random(count, _NONCE_BYTES)
+
+
+def _random(count: int, size: int) -> list[bytes]:
+    """`count` times `size` random bytes, asked of the system at once."""
+    drawn = os.urandom(count * size)
+    return [drawn[start : start + size] for start in range(0, len(drawn), size)]
 
 
 def _derive(master: bytes, purpose: bytes) -> bytes:
