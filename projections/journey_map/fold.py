@@ -20,9 +20,8 @@ _STATUS_AFTER = {
 }
 _COUNTED = {"interview_held", "chaser_received"}
 
-Effect = tuple[bool, str, str | None, bool]
 # What a kind changes, worked out once: (heard, turn, status, closes). Most kinds change nothing.
-_EFFECTS: dict[str, Effect] = {
+_EFFECTS: dict[str, tuple[bool, str, str | None, bool]] = {
     kind: (traits.answers, traits.turn, _STATUS_AFTER.get(kind), traits.lifecycle == "closes")
     for kind, traits in TRAITS.items()
     if traits.answers or traits.turn != "unchanged" or kind in _STATUS_AFTER or kind in _COUNTED
@@ -68,23 +67,20 @@ def apply(state: MapState, application_id: str, steps: Sequence[Fact]) -> None:
             stage = fact.stage
             mapped.stages.append((stage, fact.occurred_at))
         effect = effects.get(fact.kind)
-        if effect is not None:
-            _step(mapped, fact, effect)
+        if effect is None:
+            continue
+        heard, turn, status, closes = effect
+        if heard:
+            mapped.last_heard_at = fact.occurred_at
+        if turn != "unchanged":
+            mapped.turn = turn
+        elif fact.asks:
+            mapped.turn = "candidate"
+        if status is not None:
+            mapped.status = status
+            mapped.closed_at = fact.occurred_at if closes else None
+        elif fact.kind == "interview_held":
+            mapped.interviews += 1
+        elif fact.kind == "chaser_received":
+            mapped.chases += 1
     mapped.job_id, mapped.stage = job_id, stage
-
-
-def _step(mapped: ApplicationMap, fact: Fact, effect: Effect) -> None:
-    heard, turn, status, closes = effect
-    if heard:
-        mapped.last_heard_at = fact.occurred_at
-    if turn != "unchanged":
-        mapped.turn = turn
-    elif fact.asks:
-        mapped.turn = "candidate"
-    if status is not None:
-        mapped.status = status
-        mapped.closed_at = fact.occurred_at if closes else None
-    elif fact.kind == "interview_held":
-        mapped.interviews += 1
-    elif fact.kind == "chaser_received":
-        mapped.chases += 1
