@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -204,25 +204,26 @@ class Touchpoint(BaseModel):
         is a filled-in `blank`, and every value is what validation would make of it (times in UTC,
         ids as text); it belongs to the touchpoint from here on.
         """
-        made: Self = _new(cls)
-        _set_values(made, values)
-        _set_fields_set(made, _NONE_SET)
-        _set_extra(made, None)
-        _set_private(made, None)
-        return made
+        made: Any = _new(_Unfinished)
+        made.__dict__ = values
+        made.__pydantic_fields_set__ = _NONE_SET
+        made.__pydantic_extra__ = None
+        made.__pydantic_private__ = None
+        made.__class__ = cls
+        return cast("Self", made)
 
 
-# The four slots of a pydantic model, as its own `model_construct` sets them, only faster.
+class _Unfinished(BaseModel):
+    """A model whose slots are set one by one, before it is made one of a kind that never changes.
+
+    The same that pydantic's own `model_construct` does, only faster.
+    """
+
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+
 _new = object.__new__
-_set_values, _set_fields_set, _set_extra, _set_private = (
-    BaseModel.__dict__[slot].__set__
-    for slot in (
-        "__dict__",
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-    )
-)
 _NONE_SET: set[str] = set()
 _NOT_SAID = {*NOT_CONTENT, "personal"}
 

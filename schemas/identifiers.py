@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha1
-from typing import NamedTuple, NewType
+from typing import Any, NamedTuple, NewType
 from uuid import UUID, SafeUUID
 
 CandidateId = NewType("CandidateId", UUID)
@@ -15,12 +15,20 @@ TouchpointId = NewType("TouchpointId", UUID)
 DeliveryId = NewType("DeliveryId", str)
 """One raw arrival in the inbox."""
 
-_new = UUID.__new__
-_set_int, _set_safe = (vars(UUID)[slot].__set__ for slot in ("int", "is_safe"))
+_new = object.__new__
 _UNKNOWN = SafeUUID.unknown  # looking a member up in its enum costs half as much as the hash
 _CLEAR = ~(0xF000 << 64 | 0xC000 << 48)
 _VERSION_5 = 5 << 76 | 0x8000 << 48
-_TOUCHPOINT_NAMESPACE = UUID("7c1f6f0e-53a3-5d0b-9a51-0c8b4a0e7d11").bytes
+_TOUCHPOINT_NAMESPACE = sha1(
+    UUID("7c1f6f0e-53a3-5d0b-9a51-0c8b4a0e7d11").bytes, usedforsecurity=False
+)
+
+
+class _Unfinished(UUID):
+    """A UUID whose two fields are set one by one, before it is made one that never changes."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
 
 
 class PersonKey(NamedTuple):
@@ -37,9 +45,10 @@ class PersonKey(NamedTuple):
 def touchpoint_id(source: str, source_event_id: str, kind: str) -> TouchpointId:
     """The idempotency key of a touchpoint (design §5)."""
     # uuid.uuid5 without its detours: a log of a million events makes a million of these.
-    name = f"{source}\x1f{source_event_id}\x1f{kind}".encode()
-    digest = sha1(_TOUCHPOINT_NAMESPACE + name, usedforsecurity=False).digest()
-    made = _new(UUID)
-    _set_int(made, int.from_bytes(digest[:16], "big") & _CLEAR | _VERSION_5)
-    _set_safe(made, _UNKNOWN)
+    hashed = _TOUCHPOINT_NAMESPACE.copy()
+    hashed.update(f"{source}\x1f{source_event_id}\x1f{kind}".encode())
+    made: Any = _new(_Unfinished)
+    made.int = int.from_bytes(hashed.digest()[:16], "big") & _CLEAR | _VERSION_5
+    made.is_safe = _UNKNOWN
+    made.__class__ = UUID
     return TouchpointId(made)

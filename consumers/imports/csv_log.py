@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 from consumers.imports.log_file import AnyRow, UnreadableLog
 from consumers.imports.reading import Opened, check_encoding
@@ -24,6 +25,8 @@ _LONGEST_NAME = 1_000
 _LONGEST_CELL = 16 << 20
 """Characters. A quote that is left open makes one cell of all that follows."""
 _LONGEST_LINE = 64 << 20
+_CHUNK = 1 << 15
+"""Characters that are looked at together, in search of quotes."""
 
 
 class CsvLog:
@@ -118,6 +121,15 @@ class CsvLog:
     def _records(self, lines: _Lines) -> Iterator[tuple[int, list[str], str | None]]:
         """Every record, the header first: (its last line, its cells, why it is broken)."""
         width, taken = len(self.columns) - int(self._is_numbered), lines.taken
+        delimiter = self.delimiter
+        for first, plain in lines.without_quotes():
+            # Such a line is a record, and its cells are what stands between the delimiters.
+            for number, line in enumerate(plain, first):
+                cells = line.split(delimiter)
+                if len(cells) == width and line:
+                    yield number, cells, None
+                elif line:
+                    yield number, cells, _of_another_width(cells, width)
         while not lines.are_over:
             # Done with all lines, or with one that has a cell no memory should hold.
             with contextlib.suppress(csv.Error):
@@ -130,8 +142,7 @@ class CsvLog:
                     elif cells and len(taken) > 1 and len(self._alone(taken[1])) == width:
                         yield self._open_quote(lines)
                     elif cells:
-                        problem = f"it has {len(cells)} cells where the header has {width}"
-                        yield lines.number, cells, problem
+                        yield lines.number, cells, _of_another_width(cells, width)
                     taken.clear()
             if taken:
                 yield self._open_quote(lines)
@@ -165,12 +176,27 @@ class _Lines:
     `are_over` none is left.
     """
 
-    def __init__(self, text: Iterable[str]) -> None:
-        self._text = iter(text)
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
         self._again: deque[str] = deque()
         self.number = 0
         self.taken: list[str] = []
         self.are_over = False
+
+    def without_quotes(self) -> Iterator[tuple[int, list[str]]]:
+        """Many lines at once, without their ends, and the number of the first of them.
+
+        Until some hold what needs a reader of CSV: a quote, a cell that is far too long, the oldest
+        of line ends. These are left to be taken one by one.
+        """
+        while text := self._text.read(_CHUNK) + self._text.readline():
+            plain = text.replace("\r\n", "\n")
+            if '"' in plain or "\r" in plain or len(plain) > _LONGEST_CELL:
+                self._again.extend(io.StringIO(text, newline=""))
+                return
+            lines = plain.removesuffix("\n").split("\n")
+            yield self.number + 1, lines
+            self.number += len(lines)
 
     def __iter__(self) -> Iterator[str]:
         take, again = self.taken.append, self._again
@@ -196,6 +222,10 @@ class _Lines:
         self.number -= len(self.taken) - 1
         self.are_over = self.are_over and not self._again
         return self.taken[0]
+
+
+def _of_another_width(cells: list[str], width: int) -> str:
+    return f"it has {len(cells)} cells where the header has {width}"
 
 
 def _header(start: str, delimiter: str) -> list[str]:

@@ -330,18 +330,19 @@ class _Places:
 
 def _canonical(text: str, when: When) -> str:
     """The moment in UTC as one text, whatever text told it."""
-    at, offset_minutes, _, _ = when
     # The usual cases, taken from the text itself: formatting costs as much as all the rest.
-    ending = text[19:]
-    if ending in _WHOLE_SECONDS and text[7] == "-" and not offset_minutes:
-        return text[:19] if text[10] == "T" else f"{text[:10]}T{text[11:19]}"
-    if ending[4:] in _UTC and ending[0] == "." and text[7] == "-" and not offset_minutes:
-        return f"{text[:23]}000" if text[10] == "T" else f"{text[:10]}T{text[11:23]}000"
-    return at.replace(tzinfo=None).isoformat()
+    ending = _ENDINGS.get(text[19:])
+    if ending is None or text[7] != "-" or when[1]:
+        return when[0].isoformat().removesuffix("+00:00")
+    return text[:19] + ending if text[10] == "T" else f"{text[:10]}T{text[11:19]}{ending}"
 
 
-_UTC = frozenset({"Z", "+00:00"})
-_WHOLE_SECONDS = _UTC | {".000Z", ".000+00:00"}
+_ENDINGS = {
+    fraction + zone: f"{fraction}000" if fraction.strip(".0") else ""
+    for fraction in ("", *(f".{thousandth:03}" for thousandth in range(1_000)))
+    for zone in ("Z", "+00:00")
+}
+"""What follows a second of UTC, to the thousandth: as it is told, and as we write it."""
 
 
 def _checked_id(text: str, what: str) -> str:
