@@ -23,6 +23,7 @@ from consumers.inbox import new_delivery_id
 from consumers.webhooks.signatures import sign_standard_webhooks
 from journey.errors import ConfigurationError
 from schemas.identifiers import PersonKey
+from tests.support.truth import FULL
 
 PAYLOADS = Path(__file__).parents[2] / "payloads" / "generic"
 SAMPLE = Path(ats_adapters.__file__).parent / "mappings" / "sample.yaml"
@@ -370,7 +371,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 if FULL else 200, deadline=None)
 @given(
     body=ANY_JSON | st.fixed_dictionaries(dict.fromkeys(BOOKED, ANY_JSON)),
     headers=st.sampled_from([STRUCTURED, BATCH, WEBHOOK, {}, {"ce-id": "1"}]),

@@ -13,6 +13,7 @@ from consumers.ats_adapters.adapter import Translation
 from consumers.errors import Untranslatable
 from schemas.ats import ashby, greenhouse, lever
 from tests.support.payloads import Payloads
+from tests.support.truth import FULL
 
 SYSTEMS = {name: Payloads(name) for name in ("ashby", "greenhouse", "lever")}
 KINDS = [
@@ -61,7 +62,7 @@ def answered(name: str, body: Any) -> bool:
     return bool(translation.statements) or bool(translation.context)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800 if FULL else 300, deadline=None)
 @given(kind=st.sampled_from(KINDS), data=ANY_JSON)
 def test_any_json_in_any_event_is_answered(kind: tuple[str, str, str, str], data: Any) -> None:
     """Nothing but Untranslatable is raised for any data at all."""
@@ -69,7 +70,7 @@ def test_any_json_in_any_event_is_answered(kind: tuple[str, str, str, str], data
     assert answered(name, orjson.dumps({field: event, "triggeredAt": 1, holder: data}))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 if FULL else 200, deadline=None)
 @given(name=st.sampled_from(sorted(SYSTEMS)), body=st.binary(max_size=200))
 def test_any_bytes_are_answered(name: str, body: bytes) -> None:
     """Nothing but Untranslatable is raised for any bytes."""
@@ -85,7 +86,7 @@ def _paths(node: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path for key, value in entries for path in ((*here, key), *_paths(value, (*here, key)))]
 
 
-@settings(max_examples=1_400, deadline=None)
+@settings(max_examples=1_400 if FULL else 500, deadline=None)
 @given(data=st.data(), file=st.sampled_from(FILES), other=SCALARS | ANY_JSON)
 def test_any_field_may_have_any_other_shape(
     data: st.DataObject, file: tuple[str, str], other: Any

@@ -25,6 +25,7 @@ from consumers.errors import Untranslatable
 from consumers.inbox import new_delivery_id
 from schemas.event import Touchpoint
 from tests.support.payloads import RECEIVED_AT, Payloads
+from tests.support.truth import FULL
 
 OPTIONS: dict[str, Any] = {
     "stages": {"offer": "offer_decided", "Phone Screen": "call_made", "Onsite": "offer_decided"},
@@ -173,7 +174,7 @@ def personal_in(text: str) -> list[str]:
     return [word for word in PERSONAL if word in text]
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800 if FULL else 300, deadline=None)
 @given(draw=st.data(), message=st.sampled_from(MESSAGES))
 def test_of_a_bent_payload_only_what_can_be_is_told(
     draw: st.DataObject, message: tuple[str, str]

@@ -21,6 +21,7 @@ from projections.contradictions.fold import (
 from projections.contradictions.rule import Response, load_rules, parse_rule
 from projections.fact import Fact
 from schemas.registry import TOUCHPOINTS
+from tests.support.truth import FULL
 
 PACK = compile_rules(load_rules(), {"default": EXAMPLE_CALENDAR})
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -183,7 +184,7 @@ def may_lie_between(
     return after_first and before_last
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 if FULL else 200, deadline=None)
 @given(journeys(OFFER_KINDS, size=10, span=10))
 def test_an_offer_after_a_rejection_is_one_by_its_plain_definition(journey: list[Fact]) -> None:
     """The monitor finds what looking at every pair and everything between them finds."""
@@ -214,7 +215,7 @@ TOLD = compile_rules(
 )  # fmt: skip
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250 if FULL else 150, deadline=None)
 @given(journeys(["interview_scheduled", "interview_held", "withdrew"], size=10, span=16))
 def test_a_response_is_one_by_its_plain_definition(journey: list[Fact]) -> None:
     """What is owed, mended and never was is what the first possible answer of each makes it."""
