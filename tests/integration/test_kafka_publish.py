@@ -374,9 +374,7 @@ def test_a_broker_that_goes_and_comes_back(
                 time.sleep(AWAY_SECONDS)
                 # Before that, no signal is heeded yet.
                 other.says("started")
-                began = time.monotonic()
                 assert other.end() == 0, other.tail
-                assert time.monotonic() - began < 15
             finally:
                 kafka.resume() if how == "pause" else kafka.start()
             process.says("publishing resumes")
