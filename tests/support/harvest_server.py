@@ -152,6 +152,8 @@ def a_harvest_server() -> Iterator[Harvest]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else what comes after the headers waits until the client has acknowledged those.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
