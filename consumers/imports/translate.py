@@ -46,6 +46,13 @@ class _Activity:
     fields: tuple[tuple[str, Key], ...]
     by: Key | None = None
     values_of: dict[str, _Activity] = field(default_factory=dict)
+    kind_name: str = field(init=False, default="")
+    touchpoint: Callable[[dict[str, Any]], Touchpoint] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # At hand for each row: what is asked of a class costs several times what a slot does.
+        if self.kind is not None:
+            self.kind_name, self.touchpoint = self.kind.KIND, self.kind.trusted
 
     def by_value(self, cells: Any) -> _Activity:
         """What it means in this row, where another column decides."""
@@ -154,10 +161,8 @@ class Translator:
                 event_id = place_of(f"{case}/{activity.name}/{_canonical(text, when)}")
             else:
                 event_id = _checked_text(cells[event_id_key], "event id")
-            kind = activity.kind
-            assert kind is not None
             values = activity.values.copy()
-            values["touchpoint_id"] = touchpoint_id(source, event_id, kind.KIND)
+            values["touchpoint_id"] = touchpoint_id(source, event_id, activity.kind_name)
             values["application_id"] = person.application_id
             values["occurred_at"] = at
             values["occurred_offset_minutes"] = offset_minutes
@@ -169,9 +174,9 @@ class Translator:
             if has_extras:
                 self._fill(values, cells)
             if activity.fields:
-                touchpoint = self._with_fields(kind, values, activity, cells)
+                touchpoint = self._with_fields(values, activity, cells)
             else:
-                touchpoint = kind.trusted(values)
+                touchpoint = activity.touchpoint(values)
             if has_personal:
                 return Statement(touchpoint, person.keys, self._personal(cells))
             return Statement(touchpoint, person.keys)
@@ -271,9 +276,9 @@ class Translator:
         digest = blake2b(f"{self._map.source}\x1f{name}".encode(), digest_size=8).hexdigest()
         return f"digest:{digest}"
 
-    def _with_fields(
-        self, kind: type[Touchpoint], values: dict[str, Any], activity: _Activity, cells: Any
-    ) -> Touchpoint:
+    def _with_fields(self, values: dict[str, Any], activity: _Activity, cells: Any) -> Touchpoint:
+        kind = activity.kind
+        assert kind is not None
         times = time_fields(kind)
         for name, key in activity.fields:
             if text := cells[key].strip():
