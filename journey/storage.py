@@ -233,7 +233,7 @@ def append(connection: Connection, events: Sequence[NewEvent]) -> Appended:
     A touchpoint id that is recorded already, or stands earlier in this batch, is skipped. Writers
     take turns on one row from here to the end of the transaction, so that versions have no gaps,
     positions have no gaps, and no reader sees a position before the ones below it.
-    Four statements and one COPY for any number of events.
+    Five statements and one COPY for any number of events.
     """
     if not events:
         return Appended([], 0)
