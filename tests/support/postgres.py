@@ -17,8 +17,9 @@ from journey.database import start_embedded
 
 Mode = Literal["immediate", "fast"]
 
-# Three workers' servers, each with a gigabyte of write-ahead log at most, and as much for the rest.
-_ROOM_BYTES = 8 * 2**30
+# Three workers' servers, each with a gigabyte of write-ahead log at most and as much of tables, and
+# as much again for brokers and the workers themselves.
+_ROOM_BYTES = 12 * 2**30
 
 
 class Postgres:
