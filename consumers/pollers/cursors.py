@@ -7,7 +7,8 @@ system's own and never our clock's.
 Pages shift while they are read. An object that goes (deleted, or sorted to another place because
 it changed) moves its successors one place up, and the one that crosses from the next page to the
 last one is shown on neither. So a list of several pages is read again until a whole pass shows
-nothing that the pass before should have shown; only then the cursor moves.
+nothing that the pass before should have shown; only then the cursor moves, and only as far as the
+pass before had seen: what is newer was looked for once.
 """
 
 from __future__ import annotations
@@ -116,8 +117,12 @@ class Cursor:
         )
 
     def at_end(self, *, moved: bool) -> Cursor:
-        """Ready for the next round; `moved` to the newest change that was seen."""
-        cursor_at = _newest(self.cursor_at, self.newest_at) if moved else self.cursor_at
+        """Ready for the next round; `moved` to the newest change before which none was missed.
+
+        One page is read at once, so nothing slips; of several, that is what the pass before saw.
+        """
+        reached = self.newest_at if self.pages <= 1 else self.floor_at
+        cursor_at = _newest(self.cursor_at, reached) if moved else self.cursor_at
         return Cursor(self.connection, self.endpoint, cursor_at, problem=self.problem)
 
 
