@@ -126,9 +126,7 @@ def test_random_journeys_measure_as_in_pm4py(database: Database) -> None:
 
 def test_what_was_amended_or_merged_is_measured_as_it_holds(database: Database) -> None:
     """As a few lines of Python find it, over all and over both halves of the applications."""
-    seed = random.randrange(1, 1 << 31)
-    print(f"seed {seed}")
-    rng = random.Random(seed)
+    rng, _ = a_chance()
     told = random_statements(rng, 500)
     for number in rng.sample(range(500), 10):
         same = PersonKey("greenhouse:candidate", told[number - 1].person[0].value)
