@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import islice
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from bench.data import journeys
 from bench.harness import tenant
 from journey.database import Database
@@ -33,7 +35,7 @@ def with_long_journeys(size: int, seed: int) -> Iterator[NewEvent]:
     for place, event in enumerate(journeys(size, max(1, round(size * CANDIDATES_PER_EVENT)), seed)):
         turn, rest = divmod(place, every)
         if rest == 0 and turn < LONG_JOURNEYS * LONG_LENGTH:
-            yield event._replace(candidate_id=long_journey(turn % LONG_JOURNEYS))
+            yield replace(event, candidate_id=long_journey(turn % LONG_JOURNEYS))
         else:
             yield event
 
